@@ -1,0 +1,54 @@
+# One word each; `make help` lists them.
+.DEFAULT_GOAL := help
+PYTHON ?= python3
+UV := .uv/bin/uv
+BIN := .venv/bin
+
+# Compile once while installing: imports are three times slower when every process compiles again.
+export UV_COMPILE_BYTECODE := 1
+export UV_PYTHON := $(shell command -v $(PYTHON))
+export UV_PYTHON_DOWNLOADS := never
+
+.PHONY: help
+help:  ## say what can be made
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):[^#]*## */\1|/' | column -t -s '|'
+
+$(UV):
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Python 3.11 or newer is needed."; exit 1; }
+	@$(PYTHON) -m venv .uv || { echo "$(PYTHON) cannot make a virtual environment; install it (Debian: apt-get install python3-venv)."; exit 1; }
+	@.uv/bin/pip install --quiet --disable-pip-version-check uv
+
+.venv/.installed: $(UV) uv.lock pyproject.toml
+	@$(UV) sync --frozen --all-extras --all-groups --quiet
+	@touch $@
+
+.PHONY: setup
+setup: .venv/.installed  ## install everything into .venv
+
+.PHONY: demo
+demo: setup  ## run the main job on real data through a real Airflow
+	@$(BIN)/python -m demo
+
+.PHONY: demo-stop
+demo-stop:  ## stop the Airflow that the demo left running
+	@test ! -x $(BIN)/python || $(BIN)/python -m demo stop
+
+.PHONY: check
+check: setup  ## lint, types, layers
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+.PHONY: test
+test: check  ## all tests that need no cluster
+	@$(BIN)/pytest -m "not kubernetes"
+
+.PHONY: docs
+docs: setup  ## build the documentation into docs/_build
+	@$(BIN)/sphinx-build -W -q -b html docs docs/_build/html
+
+.PHONY: clean
+clean: demo-stop  ## stop and remove all that was made here
+	@rm -rf .demo .venv .uv docs/_build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache dist
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

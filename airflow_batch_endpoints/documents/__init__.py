@@ -1,0 +1,1 @@
+"""The YAML people write, as pydantic models: endpoint, deployment, compute, job request."""

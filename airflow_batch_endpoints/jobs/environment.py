@@ -1,0 +1,32 @@
+"""Which environment variables a worker, and the scripts in it, get to see: an allow-list, never all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from fnmatch import fnmatchcase
+
+BASICS = (
+    "PATH", "HOME", "LANG", "LANGUAGE", "LC_*", "TZ", "TMPDIR", "PYTHON*", "VIRTUAL_ENV",
+    "LD_LIBRARY_PATH", "OMP_*", "OPENBLAS_*", "MKL_*", "NUMEXPR_*", "CUDA_*", "NVIDIA_*", "ARROW_*",
+    "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE",
+    "http_proxy", "https_proxy", "no_proxy", "HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY",
+)  # fmt: skip
+"""What programs need to run at all."""
+STORAGE = ("AWS_*", "GOOGLE_*", "GCS_*", "AZURE_STORAGE_*", "AZURE_CLIENT_*", "AZURE_TENANT_ID", "FSSPEC_*")
+"""What storage libraries read: the compute's own access to inputs and outputs."""
+REGISTRY = ("MLFLOW_*",)
+"""What MLflow reads. Scripts do not get it: their model is fetched for them."""
+OWN = ("BATCH_ENDPOINTS_*",)
+
+
+def choose(environment: Mapping[str, str], *patterns: Iterable[str]) -> dict[str, str]:
+    """
+    Return the variables whose names match one of the patterns.
+
+    :param environment: usually ``os.environ``.
+    :param patterns: groups of names; ``*`` stands for anything.
+    """
+    wanted = [pattern for group in patterns for pattern in group]
+    return {
+        name: value for name, value in environment.items() if any(fnmatchcase(name, pattern) for pattern in wanted)
+    }

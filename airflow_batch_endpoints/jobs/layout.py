@@ -1,0 +1,46 @@
+"""Where things lie in a job directory. Keys are relative to the job's output URI, separated by ``/``."""
+
+from __future__ import annotations
+
+import hashlib
+
+MANIFEST = "manifest.json"
+DEAD_LETTERS = "dead_letters.jsonl"
+
+WORKING = "_batch"
+"""Working state; Spark, Hive and Arrow data sets skip names that start with an underscore."""
+JOB = f"{WORKING}/job.json"
+CLAIMS = f"{WORKING}/claims"
+COMMITS = f"{WORKING}/commits"
+PARTS = f"{WORKING}/parts"
+INSTANCES = f"{WORKING}/instances"
+
+
+def plan(digest: str) -> str:
+    """Key of a plan; named by content, so that two planners never write one key differently."""
+    return f"{WORKING}/plan-{digest}.parquet"
+
+
+def claim(shard: int, attempt: int) -> str:
+    """Key whose exclusive creation is the right to work on a shard."""
+    return f"{CLAIMS}/{shard:05d}.{attempt}"
+
+
+def commit(shard: int) -> str:
+    """Key whose exclusive creation decides whose part of a shard counts."""
+    return f"{COMMITS}/{shard:05d}.json"
+
+
+def part(shard: int, incarnation: str, kind: str) -> str:
+    """Key of something one incarnation made of a shard; ``kind`` is ``arrow`` (rows), ``dead`` or ``files``."""
+    return f"{PARTS}/{shard:05d}.{incarnation}.{kind}"
+
+
+def instance(incarnation: str) -> str:
+    """Key of the heartbeat of an incarnation."""
+    return f"{INSTANCES}/{incarnation}.json"
+
+
+def stop(submission: str) -> str:
+    """Key of the reason why every instance of one submission must stop."""
+    return f"{WORKING}/stop-{hashlib.sha256(submission.encode()).hexdigest()[:12]}.json"

@@ -1,0 +1,91 @@
+"""The resolved job: everything a worker needs to know, decided once when the job is planned."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from airflow_batch_endpoints.documents.deployment import DeploymentSettings
+
+PROTOCOL_VERSION = 1
+
+
+class JobSpec(BaseModel):
+    """
+    One job, resolved: what Airflow hands to ``worker plan`` and what ``_batch/job.json`` pins.
+
+    It holds no secret: workers get access to storage from where they run.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    protocol_version: Literal[1] = PROTOCOL_VERSION
+    endpoint: str
+    deployment: str
+    deployment_revision: str
+    job: str
+    """The name of the job, which is the run id of its DAG run."""
+    invoker: str | None = None
+
+    input_uri: str
+    """Normalised URI of a file, a folder or a glob."""
+    output_uri: str
+    """Normalised URI of the job's own folder."""
+    allowed_input_uris: tuple[str, ...] = ()
+    """Prefixes that inputs, links and redirects must stay within; checked again while listing."""
+
+    model_uri: str
+    """As resolved: ``models:/name/3``, ``runs:/...`` or the URI of a folder or file."""
+    model_name: str = "model"
+    """Name of the folder (or file) below ``AZUREML_MODEL_DIR``."""
+    model_artifact_uri: str | None = None
+    """Where the files of an MLflow model lie, once ``plan`` has asked the registry."""
+    code_uri: str | None = None
+    """Folder of the scoring script; ``None`` for an MLflow model without code."""
+    scoring_script: str | None = None
+
+    settings: DeploymentSettings
+    """The deployment's settings with the overrides of this job applied."""
+    instance_count: Annotated[int, Field(ge=1)] = 1
+    memory_bytes: int | None = None
+    """Most memory one instance may use on local compute; ``None`` for no limit of ours."""
+
+    @property
+    def is_script(self) -> bool:
+        """Whether a scoring script does the work (otherwise MLflow does, without code)."""
+        return self.scoring_script is not None
+
+    def identity(self) -> str:
+        """Digest of what makes two plans the same: all but where the model's files were found."""
+        content = self.model_copy(update={"model_artifact_uri": None, "model_uri": ""}).model_dump_json()
+        return hashlib.sha256(content.encode()).hexdigest()[:16]
+
+
+class PlanSummary(BaseModel):
+    """What a plan amounts to; part of ``job.json`` and of the result of ``worker plan``."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    items: int
+    mini_batches: int
+    shards: int
+    bytes: int
+    instances: int
+    """How many instances are worth starting: never more than there are shards."""
+
+
+class PinnedJob(BaseModel):
+    """The content of ``_batch/job.json``: created exclusively, then never changed."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    spec: JobSpec
+    plan: str
+    """File name of the plan, beside ``job.json``."""
+    summary: PlanSummary
+
+
+WorkerResult = dict[str, Any]
+"""The JSON object a worker command leaves behind (at most 4 KB): see :mod:`..worker.results`."""

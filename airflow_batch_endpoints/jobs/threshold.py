@@ -1,0 +1,33 @@
+"""Counting items, and the one rule that decides when too many of them failed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+IGNORE_FAILURES = -1
+
+
+@dataclass(frozen=True)
+class Counts:
+    """Items of a job. ``listed == succeeded + failed`` holds for every finished job."""
+
+    listed: int
+    succeeded: int = 0
+    failed: int = 0
+    rows: int = 0
+
+
+def is_threshold_exceeded(threshold: int | str, *, failed: int, listed: int) -> bool:
+    """
+    Tell whether a job with this many failed items must end.
+
+    The rule is Azure's (``error_threshold`` of the batch deployment reference): ``-1`` ignores failures, ``n``
+    ends the job as soon as *more than* ``n`` items failed. ``"5%"`` is ours: more than that share of the listed items.
+
+    :param threshold: ``-1``, a count, or a percentage such as ``"5%"`` or ``"0.5%"``.
+    :param failed: items that failed for good.
+    :param listed: items in the plan.
+    """
+    if isinstance(threshold, str):
+        return failed * 100 > float(threshold.removesuffix("%")) * listed
+    return threshold != IGNORE_FAILURES and failed > threshold

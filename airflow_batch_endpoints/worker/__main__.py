@@ -1,0 +1,81 @@
+"""``python -m airflow_batch_endpoints.worker plan|score|publish``: what runs in the pod or the subprocess."""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import sys
+from typing import Any
+
+from airflow_batch_endpoints.exceptions import BatchEndpointsError, InfrastructureError, UserError
+from airflow_batch_endpoints.worker import results
+
+log = logging.getLogger("airflow_batch_endpoints.worker")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """
+    Run one command.
+
+    :param arguments: command line; ``sys.argv`` by default.
+    :return: the exit code: 0 done, 2 user error, 3 threshold exceeded, 4 stopped, 5 incomplete at publication,
+        1 infrastructure.
+    """
+    options = _parser().parse_args(arguments)
+    logging.basicConfig(level=options.log_level.upper(), format="%(levelname)s %(name)s: %(message)s", stream=sys.stdout)
+    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+    try:
+        result = _run(options)
+    except BatchEndpointsError as error:
+        return _fail(error)
+    except (OSError, MemoryError) as error:
+        log.debug("", exc_info=True)
+        return _fail(InfrastructureError(f"{options.command} failed: {type(error).__name__}: {error}"))
+    results.leave(result)
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="batch-endpoints-worker", description=__doc__)
+    parser.add_argument("--log-level", choices=["warning", "info", "debug"], default="info")
+    commands = parser.add_subparsers(dest="command", required=True)
+    plan = commands.add_parser("plan", help="list the input and write the plan; the job is in BATCH_ENDPOINTS_JOB_SPEC")
+    score = commands.add_parser("score", help="claim and score shards until none is left")
+    publish = commands.add_parser("publish", help="publish the predictions, once")
+    for command in (plan, score, publish):
+        command.add_argument("--submission", required=True, help="what tells this submission of the job from others")
+    for command in (score, publish):
+        command.add_argument("--output-uri", required=True, help="folder of the job")
+        command.add_argument("--job", required=True, help="name of the job, checked against the folder's")
+    score.add_argument("--instance", type=int, required=True, help="number of this instance, from 0")
+    return parser
+
+
+def _run(options: argparse.Namespace) -> dict[str, Any]:
+    # Imported where they run: each command pays for itself alone.
+    if options.command == "plan":
+        from airflow_batch_endpoints.jobs.spec import JobSpec
+        from airflow_batch_endpoints.worker.commands import plan
+
+        text = os.environ.get("BATCH_ENDPOINTS_JOB_SPEC")
+        if not text:
+            raise UserError("no job to plan: BATCH_ENDPOINTS_JOB_SPEC is empty, expected a job specification as JSON")
+        return plan.run(JobSpec.model_validate_json(text), submission=options.submission)
+    if options.command == "score":
+        from airflow_batch_endpoints.worker.commands import score
+
+        return score.run(options.output_uri, options.job, options.submission, instance=options.instance)
+    from airflow_batch_endpoints.worker.commands import publish
+
+    return publish.run(options.output_uri, options.job, options.submission)
+
+
+def _fail(error: BatchEndpointsError) -> int:
+    log.error("%s", error)
+    results.leave(results.of_error(error))
+    return error.exit_code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,197 @@
+"""``score``: one instance at work, from fetching the model to the last shard."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import secrets
+import shutil
+import signal
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from airflow_batch_endpoints.exceptions import ConflictError, NotFoundError
+from airflow_batch_endpoints.jobs import environment, layout
+from airflow_batch_endpoints.jobs.spec import JobSpec, PinnedJob
+from airflow_batch_endpoints.planning import plan as plans
+from airflow_batch_endpoints.storage import open_store
+from airflow_batch_endpoints.storage.store import Store
+from airflow_batch_endpoints.worker import models, processes
+from airflow_batch_endpoints.worker.ledger import Ledger
+from airflow_batch_endpoints.worker.protocol import Coordinator, Progress, Rules
+from airflow_batch_endpoints.worker.slots.pool import SlotPool, SlotSetup
+
+log = logging.getLogger(__name__)
+
+PROGRESS_PREFIX = "::progress:: "
+PROGRESS_SECONDS = 1.0
+"""Least seconds between two progress lines."""
+DEFAULT_LEASE_SECONDS = 60.0
+LEAST_INIT_SECONDS = 600.0
+"""A model may take this long to load, whatever the timeout of a ``run()``."""
+
+
+def run(output_uri: str, job: str, submission: str, *, instance: int) -> dict[str, Any]:
+    """
+    Score shards of a planned job until none is left.
+
+    :param output_uri: folder of the job.
+    :param job: name of the job.
+    :param submission: which submission of the job this is.
+    :param instance: number of this instance, from 0.
+    :return: ``outcome`` (``done``, or ``nothing_left`` when the others had done it all) and the counts of this instance.
+    """
+    store = open_store(output_uri)
+    incarnation = f"{instance}-{secrets.token_hex(4)}"
+    ledger = Ledger(store, incarnation=incarnation, submission=submission)
+    if ledger.is_published(job):
+        log.info("the predictions of %s are published already; nothing is left to do", job)
+        return _result("nothing_left", Progress(shards=0))
+    pinned = _pinned(store, job)
+    spec = pinned.spec
+    is_static = spec.settings.distribution == "static"
+    ledger = Ledger(store, incarnation=incarnation, submission=submission, exclusive=not is_static)
+    if not is_static and len(ledger.committed()) == pinned.summary.shards:
+        log.info("all %d shards are committed already; nothing is left to do", pinned.summary.shards)
+        return _result("nothing_left", Progress(shards=pinned.summary.shards))
+
+    report = ProgressLines(pinned)
+    with _scratch() as scratch, _slots(spec, scratch) as slots:
+        coordinator = Coordinator(
+            plan=plans.read(store, f"{layout.WORKING}/{pinned.plan}"),
+            ledger=ledger,
+            slots=slots,
+            clock=_Clock(),
+            rules=_rules(pinned, instance),
+            report=report,
+            process=processes.identify(),
+            is_gone=processes.is_gone,
+        )
+        with _stopping_on_sigterm(coordinator.request_stop):
+            log.info("instance %d starts with %d slots as %s", instance, slots.count, incarnation)
+            progress = coordinator.run()
+    report.say(progress)
+    if ledger.is_published(job):
+        ledger.sweep()
+    return _result("done" if progress.shards_done else "nothing_left", progress)
+
+
+def _pinned(store: Store, job: str) -> PinnedJob:
+    content = store.read(layout.JOB)
+    if content is None:
+        raise NotFoundError(f"job {job!r} is not planned: its folder has no {layout.JOB}; run plan first (clear the run)")
+    pinned = PinnedJob.model_validate_json(content)
+    if pinned.spec.job != job:
+        raise ConflictError(f"the folder belongs to job {pinned.spec.job!r}, not to {job!r}; give the job another output")
+    return pinned
+
+
+def _rules(pinned: PinnedJob, instance: int) -> Rules:
+    settings = pinned.spec.settings
+    timeout = float(settings.retry_settings.timeout)
+    return Rules(
+        instance=instance,
+        instances=pinned.summary.instances,
+        listed=pinned.summary.items,
+        max_retries=settings.retry_settings.max_retries,
+        timeout=timeout,
+        init_timeout=max(LEAST_INIT_SECONDS, timeout),
+        error_threshold=settings.error_threshold,
+        lease=float(os.environ.get("BATCH_ENDPOINTS_LEASE_SECONDS", DEFAULT_LEASE_SECONDS)),
+        static=settings.distribution == "static",
+    )
+
+
+@contextmanager
+def _scratch() -> Iterator[Path]:
+    scratch = Path(tempfile.mkdtemp(prefix="batch-endpoints-"))
+    try:
+        yield scratch
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+
+
+@contextmanager
+def _slots(spec: JobSpec, scratch: Path) -> Iterator[SlotPool]:
+    """Fetch model and code once for the instance, and offer slots that use them."""
+    model = models.fetch(spec, scratch / "fetched")
+    code = models.fetch_code(spec, scratch / "fetched")
+    pool = SlotPool(
+        count=spec.settings.max_concurrency_per_instance,
+        setup=SlotSetup(
+            spec=spec.model_dump(mode="json"),
+            model_path=str(model),
+            code_path=None if code is None else str(code),
+            scratch=str(scratch),
+            parent=os.getpid(),
+        ),
+        environment=slot_environment(spec, models.model_dir(spec, model, scratch)),
+        start_method=spec.settings.slot_start_method,
+        memory_bytes=spec.memory_bytes,
+    )
+    try:
+        yield pool
+    finally:
+        pool.close()
+
+
+def slot_environment(spec: JobSpec, model_dir: Path) -> dict[str, str]:
+    """Return the whole environment of a slot: what programs and storage need, and what the deployment sets."""
+    threads = max(1, len(os.sched_getaffinity(0)) // spec.settings.max_concurrency_per_instance)
+    return {
+        # Slots share the processors; a numeric library that takes all of them in each slot only gets in the way.
+        "OMP_NUM_THREADS": str(threads),
+        **environment.choose(os.environ, environment.BASICS, environment.STORAGE),
+        **spec.settings.environment_variables,
+        "AZUREML_MODEL_DIR": str(model_dir),
+    }
+
+
+@contextmanager
+def _stopping_on_sigterm(request_stop: Callable[[], None]) -> Iterator[None]:
+    before = signal.signal(signal.SIGTERM, lambda *_: request_stop())
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+class ProgressLines:
+    """Says, at most once a second, how far this instance is; the launcher reads these lines."""
+
+    def __init__(self, pinned: PinnedJob) -> None:
+        self._shards = pinned.summary.shards
+        self._last = 0.0
+
+    def __call__(self, progress: Progress) -> None:
+        """Say it unless it was said a moment ago."""
+        now = time.monotonic()
+        if now - self._last >= PROGRESS_SECONDS:
+            self._last = now
+            self.say(progress)
+
+    def say(self, progress: Progress) -> None:
+        """Say it."""
+        print(PROGRESS_PREFIX + json.dumps(asdict(progress)), flush=True)  # noqa: T201 - the launcher's protocol
+
+
+class _Clock:
+    def monotonic(self) -> float:
+        return time.monotonic()
+
+
+def _result(outcome: str, progress: Progress) -> dict[str, Any]:
+    return {
+        "outcome": outcome,
+        "shards": progress.shards_done,
+        "items": progress.items,
+        "succeeded": progress.succeeded,
+        "failed": progress.failed,
+        "rows": progress.rows,
+    }

@@ -1,0 +1,182 @@
+"""What the instances of a job know of each other: claims, commits, heartbeats and the order to stop.
+
+All of it lies in the job directory, and all of its safety rests on one operation of the store, the exclusive create:
+a claim is the right to *try* a shard, a commit decides whose result counts. Nobody ever takes either back.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+from airflow_batch_endpoints import exceptions
+from airflow_batch_endpoints.jobs import layout
+from airflow_batch_endpoints.storage.store import Store
+
+
+class ProcessIdentity(BaseModel):
+    """Enough of a process to tell, on its own host, that it is gone for good (and not that its number was reused)."""
+
+    model_config = ConfigDict(frozen=True)
+
+    boot: str
+    pid_namespace: int
+    pid: int
+    start_ticks: int
+
+
+class Heartbeat(BaseModel):
+    """What an incarnation last said of itself. No time stamps: hosts do not agree on the time."""
+
+    model_config = ConfigDict(frozen=True)
+
+    incarnation: str
+    sequence: int = 0
+    state: str = "running"
+    """``running``; or ``stopped`` or ``finished``, which release every claim it held."""
+    in_progress: tuple[int, ...] = ()
+    """Shards whose ``run()`` was under way."""
+    alone: int | None = None
+    """The item that is being tried with nothing else beside it, because it may be what kills workers."""
+    shards_done: int = 0
+    items: int = 0
+    succeeded: int = 0
+    failed: int = 0
+    rows: int = 0
+    process: ProcessIdentity | None = None
+
+    @property
+    def has_ended(self) -> bool:
+        """Whether the incarnation said that it holds nothing any more."""
+        return self.state != "running"
+
+
+class Commit(BaseModel):
+    """The one result of a shard that counts."""
+
+    model_config = ConfigDict(frozen=True)
+
+    shard: int
+    incarnation: str
+    part: str | None = None
+    """Key of the rows: one Arrow IPC stream per mini-batch, in plan order."""
+    dead: str | None = None
+    """Key of the dead letters, JSON lines."""
+    files: tuple[dict[str, Any], ...] = ()
+    """Files the script wrote: ``name``, ``key``, ``bytes``, ``sha256``."""
+    items: int
+    succeeded: int
+    failed: int
+    rows: int
+    bytes: int = 0
+    sha256: str = ""
+    schemas: tuple[str, ...] = ()
+    """The distinct schemas of the streams, serialized by Arrow, base64."""
+
+
+class Stop(BaseModel):
+    """Why every instance of a submission must stop."""
+
+    model_config = ConfigDict(frozen=True)
+
+    type: str
+    exit_code: int
+    message: str
+
+    @classmethod
+    def of(cls, error: exceptions.BatchEndpointsError) -> Stop:
+        """Describe an error, so that the other instances and ``publish`` end with the same one."""
+        return cls(type=type(error).__name__, exit_code=error.exit_code, message=str(error)[:3000])
+
+    def error(self) -> exceptions.BatchEndpointsError:
+        """Return the error this was made of."""
+        kind = getattr(exceptions, self.type, None)
+        if isinstance(kind, type) and issubclass(kind, exceptions.BatchEndpointsError):
+            if not issubclass(kind, exceptions.DocumentError):
+                return kind(self.message)
+        return exceptions.UserError(self.message)
+
+
+class Ledger:
+    """
+    One incarnation's view of the job directory.
+
+    :param store: the job directory.
+    :param incarnation: who writes; unique for every start of an instance.
+    :param submission: the submission of the job; a stop order of an earlier one is void.
+    :param exclusive: whether the store can create exclusively. If not, shards are assigned by instance number
+        (``distribution: static``), nothing is claimed and the last commit of a shard counts.
+    """
+
+    def __init__(self, store: Store, *, incarnation: str, submission: str, exclusive: bool = True) -> None:
+        self.store = store
+        self.incarnation = incarnation
+        self._stop_key = layout.stop(submission)
+        self._exclusive = exclusive
+
+    def claim(self, shard: int, attempt: int) -> bool:
+        """Try to become the one who makes this attempt at a shard."""
+        if not self._exclusive:
+            return True
+        return self.store.create(layout.claim(shard, attempt), self.incarnation.encode())
+
+    def claims(self) -> dict[int, int]:
+        """Return the latest attempt at every shard that was ever claimed."""
+        latest: dict[int, int] = {}
+        for key in self.store.list(layout.CLAIMS):
+            shard, attempt = map(int, key.rsplit("/", 1)[-1].split("."))
+            latest[shard] = max(latest.get(shard, 0), attempt)
+        return latest
+
+    def claimant(self, shard: int, attempt: int) -> str | None:
+        """Return which incarnation made an attempt at a shard."""
+        content = self.store.read(layout.claim(shard, attempt))
+        return None if content is None else content.decode()
+
+    def commit(self, commit: Commit) -> bool:
+        """Commit a shard. ``False``: another incarnation was first, and ours does not count."""
+        key, content = layout.commit(commit.shard), commit.model_dump_json().encode()
+        if self._exclusive:
+            return self.store.create(key, content)
+        self.store.write(key, content)
+        return True
+
+    def committed(self) -> set[int]:
+        """Return the numbers of the shards that are done."""
+        return {int(key.rsplit("/", 1)[-1].removesuffix(".json")) for key in self.store.list(layout.COMMITS)}
+
+    def beat(self, heartbeat: Heartbeat) -> None:
+        """Tell the others what this incarnation is doing."""
+        self.store.write(layout.instance(self.incarnation), heartbeat.model_dump_json().encode())
+
+    def heartbeats(self) -> dict[str, Heartbeat]:
+        """Return the last heartbeat of every other incarnation."""
+        found = {}
+        for key in self.store.list(layout.INSTANCES):
+            content = self.store.read(key)
+            if content is not None:
+                heartbeat = Heartbeat.model_validate_json(content)
+                found[heartbeat.incarnation] = heartbeat
+        found.pop(self.incarnation, None)
+        return found
+
+    def stop(self, reason: Stop) -> None:
+        """Order every instance of this submission to stop; the first reason stands."""
+        self.store.create(self._stop_key, reason.model_dump_json().encode())
+
+    def stopped(self) -> Stop | None:
+        """Return why everybody must stop, if somebody said so."""
+        content = self.store.read(self._stop_key)
+        return None if content is None else Stop.model_validate_json(content)
+
+    def is_published(self, job: str) -> bool:
+        """Whether the predictions of this job are published already."""
+        content = self.store.read(layout.MANIFEST)
+        return content is not None and json.loads(content).get("job") == job
+
+    def sweep(self) -> None:
+        """Remove what a late incarnation wrote after publication had tidied up."""
+        if self.store.read(layout.JOB) is None:
+            self.store.delete(layout.WORKING)
