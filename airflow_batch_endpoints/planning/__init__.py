@@ -1,0 +1,1 @@
+"""From an input URI to a plan: items, mini-batches and shards."""

@@ -5,11 +5,13 @@ from __future__ import annotations
 import argparse
 import logging
 import os
+import signal
 import sys
 from typing import Any
 
-from airflow_batch_endpoints.exceptions import BatchEndpointsError, InfrastructureError, UserError
+from airflow_batch_endpoints.exceptions import BatchEndpointsError, InfrastructureError, StoppedError, UserError
 from airflow_batch_endpoints.worker import results
+from airflow_batch_endpoints.worker.processes import signal_when_parent_ends
 
 log = logging.getLogger("airflow_batch_endpoints.worker")
 
@@ -25,6 +27,9 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     logging.basicConfig(level=options.log_level.upper(), format="%(levelname)s %(name)s: %(message)s", stream=sys.stdout)
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+    parent = os.environ.get("BATCH_ENDPOINTS_PARENT")
+    if parent and not signal_when_parent_ends(signal.SIGTERM, int(parent)):
+        return StoppedError.exit_code
     try:
         result = _run(options)
     except BatchEndpointsError as error:

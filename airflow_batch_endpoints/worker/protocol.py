@@ -20,7 +20,7 @@ from airflow_batch_endpoints.exceptions import (
     ThresholdExceededError,
 )
 from airflow_batch_endpoints.jobs.threshold import is_threshold_exceeded
-from airflow_batch_endpoints.planning.plan import Item, Shard
+from airflow_batch_endpoints.planning.items import Item, Shard
 from airflow_batch_endpoints.worker.ledger import Commit, Heartbeat, Ledger, ProcessIdentity, Stop
 from airflow_batch_endpoints.worker.slots.events import (
     Died,

@@ -62,7 +62,7 @@ def run(output_uri: str, job: str, submission: str, *, instance: int) -> dict[st
         return _result("nothing_left", Progress(shards=pinned.summary.shards))
 
     report = ProgressLines(pinned)
-    with _scratch() as scratch, _slots(spec, scratch) as slots:
+    with _scratch() as scratch, _slots(spec, scratch, incarnation) as slots:
         coordinator = Coordinator(
             plan=plans.read(store, f"{layout.WORKING}/{pinned.plan}"),
             ledger=ledger,
@@ -118,7 +118,7 @@ def _scratch() -> Iterator[Path]:
 
 
 @contextmanager
-def _slots(spec: JobSpec, scratch: Path) -> Iterator[SlotPool]:
+def _slots(spec: JobSpec, scratch: Path, incarnation: str) -> Iterator[SlotPool]:
     """Fetch model and code once for the instance, and offer slots that use them."""
     model = models.fetch(spec, scratch / "fetched")
     code = models.fetch_code(spec, scratch / "fetched")
@@ -129,6 +129,7 @@ def _slots(spec: JobSpec, scratch: Path) -> Iterator[SlotPool]:
             model_path=str(model),
             code_path=None if code is None else str(code),
             scratch=str(scratch),
+            incarnation=incarnation,
             parent=os.getpid(),
         ),
         environment=slot_environment(spec, models.model_dir(spec, model, scratch)),

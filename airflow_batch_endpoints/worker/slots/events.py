@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from airflow_batch_endpoints.planning.plan import Item
+from airflow_batch_endpoints.planning.items import Item
 
 
 @dataclass(frozen=True)

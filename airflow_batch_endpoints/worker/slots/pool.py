@@ -57,6 +57,7 @@ class SlotSetup:
     model_path: str
     code_path: str | None
     scratch: str
+    incarnation: str
     parent: int
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import ctypes
 import json
 import os
 import select
@@ -15,13 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from airflow_batch_endpoints.jobs.spec import JobSpec
-from airflow_batch_endpoints.planning.plan import Item
+from airflow_batch_endpoints.planning.items import Item
 from airflow_batch_endpoints.worker import scoring
+from airflow_batch_endpoints.worker.processes import signal_when_parent_ends
 from airflow_batch_endpoints.worker.scoring.base import Scorer
 from airflow_batch_endpoints.worker.slots import sealing
 from airflow_batch_endpoints.worker.slots.channel import Channel
 
-PR_SET_PDEATHSIG = 1
 MAX_MESSAGE, MAX_TRACEBACK = 2_000, 4_000
 
 
@@ -57,8 +56,7 @@ def main() -> None:
 
 def die_with_parent(parent: int) -> None:
     """Have the kernel kill this process when its parent ends, however that ends."""
-    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
+    if not signal_when_parent_ends(signal.SIGKILL, parent):
         os._exit(1)
 
 
@@ -126,9 +124,9 @@ def serve(channel: Channel, scorer: Scorer, setup: dict[str, Any], slot: int) ->
                 channel.send({"started": {}})
                 work = message["score"]
                 items = [Item(**item) for item in work["items"]]
-                channel.send({"scored": sealing.keep(scorer.score(items), work, scratch)})
+                channel.send({"scored": sealing.keep(scorer.score(items), scratch)})
             else:
-                channel.send({"sealed": sealing.seal(message["seal"], spec.output_uri, scratch.name)})
+                channel.send({"sealed": sealing.seal(message["seal"], spec.output_uri, setup["incarnation"])})
         except BaseException as error:  # noqa: BLE001 - scripts raise SystemExit too; the slot lives on
             channel.send({"failed": describe(error)})
     scorer.close()

@@ -1,0 +1,91 @@
+"""URIs of inputs, outputs and artifacts: one way to write each, and no surprises in them."""
+
+from __future__ import annotations
+
+import os
+import posixpath
+import re
+from pathlib import Path
+from urllib.parse import quote_from_bytes, unquote_to_bytes, urlsplit
+
+from airflow_batch_endpoints.exceptions import UserError
+
+REMOTE_SCHEMES = ("s3", "gs", "gcs", "abfs", "abfss", "az", "adl", "http", "https")
+SCHEMES = ("file", *REMOTE_SCHEMES)
+MAX_LENGTH = 4096
+_SCHEME = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*):")
+_CONTROL = re.compile(r"[\x00-\x1f\x7f]")
+
+
+def shown(value: object, length: int = 120) -> str:
+    """Return a value as it may stand in a message: escaped and shortened."""
+    text = ascii(value)
+    return text if len(text) <= length else f"{text[:length]}..."
+
+
+def normalise(uri: str, *, what: str = "uri", base: Path | None = None) -> str:
+    """
+    Return the one way to write a URI: scheme in lower case, no ``.`` or ``..``, no trailing slash.
+
+    A path without a scheme is a local one and becomes ``file:///...``. Bytes of local paths that are not UTF-8 are
+    percent-encoded. In ``file:`` URIs percent-encoding is decoded first; elsewhere the path is taken as it is written.
+
+    :param uri: a URI or a local path.
+    :param what: what it is, for the message.
+    :param base: folder that relative local paths start from; the current directory by default.
+    :raises UserError: when it is empty, too long, of an unknown scheme, or holds control characters or credentials.
+    """
+    if not uri.strip():
+        raise UserError(f"{what}: empty; give a local path or a URI such as s3://bucket/folder")
+    if len(uri) > MAX_LENGTH:
+        raise UserError(f"{what}: {len(uri)} characters; at most {MAX_LENGTH} are allowed")
+    if _CONTROL.search(uri):
+        raise UserError(f"{what}: {shown(uri)} holds control characters, which no URI may")
+    match = _SCHEME.match(uri)
+    if match is None:
+        return _file_uri(os.path.abspath(os.path.join(base or "", os.path.expanduser(uri))))
+    scheme = match[1].lower()
+    if scheme not in SCHEMES:
+        raise UserError(f"{what}: {shown(uri)} has the scheme {scheme!r}; supported are {', '.join(SCHEMES)}")
+    try:
+        parts = urlsplit(uri)
+        has_credentials = "@" in parts.netloc and scheme not in ("abfs", "abfss")
+    except ValueError as error:
+        raise UserError(f"{what}: {shown(uri)} is not a URI: {error}") from None
+    if has_credentials or parts.password:
+        raise UserError(f"{what}: the URI carries credentials; give workers access through their environment instead")
+    if scheme == "file":
+        if parts.netloc not in ("", "localhost"):
+            raise UserError(f"{what}: {shown(uri)} names the host {parts.netloc!r}; a file URI has three slashes")
+        path = os.fsdecode(unquote_to_bytes(parts.path))
+        if "\0" in path or not path.startswith("/"):
+            raise UserError(f"{what}: {shown(uri)} is not the URI of an absolute path")
+        return _file_uri(os.path.normpath(path))
+    if not parts.netloc:
+        raise UserError(f"{what}: {shown(uri)} names no {'host' if scheme.startswith('http') else 'bucket'}")
+    path = posixpath.normpath(f"/{parts.path}").replace("//", "/")
+    query = f"?{parts.query}" if parts.query else ""
+    return f"{scheme}://{parts.netloc.lower() if scheme.startswith('http') else parts.netloc}{path.rstrip('/')}{query}"
+
+
+def _file_uri(path: str) -> str:
+    # Glob characters stay readable; everything else that is not plain is percent-encoded.
+    return "file://" + quote_from_bytes(os.fsencode(path), safe="/*?[]{}=,+@:!$&'()~ ")
+
+
+def is_local(uri: str) -> bool:
+    """Tell whether a normalised URI is of this machine's file system."""
+    return uri.startswith("file://")
+
+
+def local_path(uri: str) -> str:
+    """Return the path of a ``file:`` URI; bytes that are not UTF-8 come back as surrogates."""
+    return os.fsdecode(unquote_to_bytes(uri.removeprefix("file://")))
+
+
+def join(uri: str, *names: str) -> str:
+    """Return the URI of something below a folder. ``names`` are relative paths as they are, not encoded."""
+    path = "/".join(names)
+    if is_local(uri):
+        return _file_uri(os.path.join(local_path(uri), path))
+    return f"{uri.rstrip('/')}/{path}"

@@ -1,0 +1,132 @@
+"""``plan``: from a resolved job to a plan that every instance follows."""
+
+from __future__ import annotations
+
+import json
+import logging
+from typing import Any
+
+from airflow_batch_endpoints.exceptions import OutputExistsError, UserError
+from airflow_batch_endpoints.jobs import layout
+from airflow_batch_endpoints.jobs.spec import JobSpec, PinnedJob, PlanSummary
+from airflow_batch_endpoints.planning import plan as plans
+from airflow_batch_endpoints.planning.listing import list_input
+from airflow_batch_endpoints.planning.probe import creates_exclusively
+from airflow_batch_endpoints.storage import open_store
+from airflow_batch_endpoints.storage.store import Store
+from airflow_batch_endpoints.worker import models
+
+log = logging.getLogger(__name__)
+
+
+def run(spec: JobSpec, *, submission: str) -> dict[str, Any]:  # noqa: ARG001 - every command gets it
+    """
+    Plan a job, or adopt the plan that is there.
+
+    :param spec: the job as it was resolved.
+    :param submission: which submission of the job this is.
+    :return: the summary of the plan and the pinned ``model_uri``.
+    :raises OutputExistsError: something else is at the output.
+    :raises InputError: nothing to score.
+    """
+    store = open_store(spec.output_uri)
+    published = _published(store, spec)
+    if published is not None:
+        log.info("the predictions of %s are published already", spec.job)
+        return published
+    pinned = _adopt(store, spec)
+    if pinned is None:
+        _refuse_leftovers(store, spec)
+        _require_exclusive_create(store, spec)
+        pinned = _pin(store, spec)
+    summary = pinned.summary
+    log.info(
+        "%d items in %d mini-batches and %d shards; %d instances", summary.items, summary.mini_batches, summary.shards,
+        summary.instances,
+    )  # fmt: skip
+    return {**summary.model_dump(), "model_uri": pinned.spec.model_uri}
+
+
+def _published(store: Store, spec: JobSpec) -> dict[str, Any] | None:
+    """Return the summary of this very job when it is published; refuse another job's output unless it is replaced."""
+    content = store.read(layout.MANIFEST)
+    if content is None:
+        return None
+    manifest = json.loads(content)
+    if manifest.get("job") == spec.job and manifest.get("endpoint") == spec.endpoint:
+        return {**manifest["plan"], "model_uri": manifest["model_uri"]}
+    if spec.settings.output_exists == "fail":
+        raise OutputExistsError(
+            f"output {spec.output_uri} holds the predictions of job {manifest.get('job')!r}; give this job another output, "
+            "or let the deployment replace them (settings.output_exists: replace)"
+        )
+    return None
+
+
+def _adopt(store: Store, spec: JobSpec) -> PinnedJob | None:
+    content = store.read(layout.JOB)
+    if content is None:
+        return None
+    pinned = PinnedJob.model_validate_json(content)
+    if (pinned.spec.job, pinned.spec.endpoint) == (spec.job, spec.endpoint):
+        log.info("the job is planned already; going on with that plan")
+        return pinned
+    if store.read(layout.MANIFEST) is not None:
+        # What a published job left (keep_working_state); its output is being replaced.
+        store.delete(layout.WORKING)
+        return None
+    raise OutputExistsError(
+        f"output {spec.output_uri} belongs to job {pinned.spec.job!r}, which is not published yet; give this job another output"
+    )
+
+
+def _refuse_leftovers(store: Store, spec: JobSpec) -> None:
+    """Refuse an output that holds anything we did not write."""
+    if spec.settings.output_exists == "replace":
+        return
+    foreign = [key for key in store.list("") if key != layout.WORKING]
+    if foreign:
+        raise OutputExistsError(
+            f"output {spec.output_uri} is not empty: it holds {', '.join(foreign[:3])}; give the job a folder of its own"
+        )
+
+
+def _require_exclusive_create(store: Store, spec: JobSpec) -> None:
+    if spec.settings.distribution == "dynamic" and not creates_exclusively(store):
+        raise UserError(
+            f"the store of {spec.output_uri} does not refuse to create an object twice, so instances cannot claim work "
+            "there; use another store, or settings.distribution: static"
+        )
+
+
+def _pin(store: Store, spec: JobSpec) -> PinnedJob:
+    """Write the plan under a name of its own, then create ``job.json``; whoever is second takes the first one's."""
+    spec = models.pin(spec)
+    log.info("listing %s", spec.input_uri)
+    size = spec.settings.mini_batch_size
+    if not isinstance(size, int):
+        raise UserError(f"settings.mini_batch_size: {size!r} is not supported yet; give a number of files")
+    slots = spec.instance_count * spec.settings.max_concurrency_per_instance
+    plan = plans.make(
+        list_input(spec.input_uri, spec.allowed_input_uris), mini_batch_size=size, slots=slots
+    )
+    content, digest = plans.encode(plan)
+    key = layout.plan(digest)
+    store.write(key, content)
+    pinned = PinnedJob(
+        spec=spec,
+        plan=key.rsplit("/", 1)[-1],
+        summary=PlanSummary(
+            items=plan.items,
+            mini_batches=plan.mini_batch_count,
+            shards=plan.shard_count,
+            bytes=plan.bytes,
+            instances=min(spec.instance_count, plan.shard_count),
+        ),
+    )
+    if store.create(layout.JOB, pinned.model_dump_json().encode()):
+        return pinned
+    first = _adopt(store, spec)
+    if first is None:
+        raise OutputExistsError(f"output {spec.output_uri} was published by another job meanwhile")
+    return first

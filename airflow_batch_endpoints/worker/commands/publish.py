@@ -1,0 +1,171 @@
+"""``publish``: from committed shards to the predictions, once. The exclusive create of the manifest is the publication."""
+
+from __future__ import annotations
+
+import json
+import logging
+from typing import Any
+
+from airflow_batch_endpoints import __version__
+from airflow_batch_endpoints.exceptions import (
+    ConflictError,
+    IncompleteError,
+    InfrastructureError,
+    NotFoundError,
+    OutputExistsError,
+    ThresholdExceededError,
+    UserError,
+)
+from airflow_batch_endpoints.jobs import layout
+from airflow_batch_endpoints.jobs.spec import PinnedJob
+from airflow_batch_endpoints.jobs.threshold import Counts, is_threshold_exceeded
+from airflow_batch_endpoints.storage import open_store
+from airflow_batch_endpoints.storage.store import Store
+from airflow_batch_endpoints.worker.ledger import Commit, Ledger
+
+log = logging.getLogger(__name__)
+
+MANIFEST_VERSION = 1
+
+
+def run(output_uri: str, job: str, submission: str) -> dict[str, Any]:
+    """
+    Publish a job whose shards are all committed, or confirm that it is published.
+
+    :param output_uri: folder of the job.
+    :param job: name of the job.
+    :param submission: which submission of the job this is.
+    :return: ``state``, the counts, the first files and ``output_uri``.
+    :raises IncompleteError: shards are missing.
+    :raises ThresholdExceededError: too many items failed.
+    :raises UserError: no item succeeded, or files collide.
+    """
+    store = open_store(output_uri)
+    manifest = _manifest(store)
+    if manifest is None or manifest["job"] != job:
+        manifest = _publish(store, job, submission, manifest)
+    else:
+        log.info("job %s is published already", job)
+    if not manifest["keep_working_state"]:
+        store.delete(layout.WORKING)
+    counts = manifest["counts"]
+    log.info(
+        "published %s: %d items = %d succeeded + %d failed, %d rows",
+        output_uri, counts["listed"], counts["succeeded"], counts["failed"], counts["rows"],
+    )  # fmt: skip
+    files = [{name: file[name] for name in ("name", "rows", "bytes")} for file in manifest["files"][:10]]
+    return {"state": "Completed", **counts, "files": files, "output_uri": output_uri}
+
+
+def _manifest(store: Store) -> dict[str, Any] | None:
+    content = store.read(layout.MANIFEST)
+    return None if content is None else dict(json.loads(content))
+
+
+def _publish(store: Store, job: str, submission: str, previous: dict[str, Any] | None) -> dict[str, Any]:
+    # Imported here: a run that only confirms a publication needs no Arrow.
+    from airflow_batch_endpoints.worker.publishing import output
+
+    pinned = _pinned(store, job)
+    spec = pinned.spec
+    if previous is not None and spec.settings.output_exists != "replace":
+        raise OutputExistsError(f"the output holds the predictions of job {previous['job']!r}; they are not replaced")
+    commits = _freeze(store, pinned, submission)
+    counts = _judge(store, pinned, commits)
+    if previous is not None:
+        _withdraw(store, previous)
+    reserved = {layout.MANIFEST, layout.DEAD_LETTERS}
+    if spec.settings.output_action == "append_row":
+        log.info("writing %d rows to %s", counts.rows, spec.settings.output_file_name)
+        files = [output.write_rows(store, spec, commits)]
+        reserved.add(spec.settings.output_file_name)
+    else:
+        files = []
+    written = output.move_files(store, commits, reserved)
+    if spec.settings.output_action == "summary_only" and "predictions.csv" not in {file["name"] for file in written}:
+        files = [output.write_summary(store, spec, commits)]
+    dead_letters = output.write_dead_letters(store, commits)
+    manifest = {
+        "manifest_version": MANIFEST_VERSION,
+        "package_version": __version__,
+        "job": spec.job,
+        "endpoint": spec.endpoint,
+        "deployment": spec.deployment,
+        "deployment_revision": spec.deployment_revision,
+        "model_uri": spec.model_uri,
+        "invoker": spec.invoker,
+        "input_uri": spec.input_uri,
+        "counts": {"listed": counts.listed, "succeeded": counts.succeeded, "failed": counts.failed, "rows": counts.rows},
+        "plan": pinned.summary.model_dump(),
+        "files": [*files, *written],
+        "dead_letters": dead_letters,
+        "keep_working_state": spec.settings.keep_working_state,
+    }
+    content = json.dumps(manifest, indent=2, allow_nan=False).encode()
+    if not store.create(layout.MANIFEST, content):
+        other = _manifest(store) or {}
+        if other.get("job") != job:
+            raise ConflictError(f"job {other.get('job')!r} published to the same output meanwhile; give each job its own")
+    return manifest
+
+
+def _pinned(store: Store, job: str) -> PinnedJob:
+    content = store.read(layout.JOB)
+    if content is None:
+        raise NotFoundError(f"job {job!r} was never planned: its folder has no {layout.JOB}; clear the run to plan it")
+    pinned = PinnedJob.model_validate_json(content)
+    if pinned.spec.job != job:
+        raise ConflictError(f"the folder belongs to job {pinned.spec.job!r}, not to {job!r}; give the job another output")
+    return pinned
+
+
+def _freeze(store: Store, pinned: PinnedJob, submission: str) -> list[Commit]:
+    """Return the commit of every shard; from here on nothing else counts."""
+    ledger = Ledger(store, incarnation="publish", submission=submission)
+    committed = ledger.committed()
+    missing = [shard for shard in range(pinned.summary.shards) if shard not in committed]
+    if missing:
+        stop = ledger.stopped()
+        if stop is not None:
+            raise stop.error()
+        raise IncompleteError(
+            f"{len(missing)} of {pinned.summary.shards} shards are not done (the first is {missing[0]}); see the score tasks. "
+            "Clearing the run goes on from what is done."
+        )
+    commits = []
+    for shard in range(pinned.summary.shards):
+        content = store.read(layout.commit(shard))
+        if content is None:
+            raise InfrastructureError(f"the commit of shard {shard} is gone from the job's folder; something deletes files there")
+        commits.append(Commit.model_validate_json(content))
+    return commits
+
+
+def _judge(store: Store, pinned: PinnedJob, commits: list[Commit]) -> Counts:
+    """Count for good, and refuse what must not be published."""
+    from airflow_batch_endpoints.worker.publishing import output
+
+    counts = Counts(
+        listed=pinned.summary.items,
+        succeeded=sum(commit.succeeded for commit in commits),
+        failed=sum(commit.failed for commit in commits),
+        rows=sum(commit.rows for commit in commits),
+    )
+    if counts.listed != counts.succeeded + counts.failed:
+        raise InfrastructureError(f"the commits do not add up: {counts}; please report this")
+    threshold = pinned.spec.settings.error_threshold
+    if is_threshold_exceeded(threshold, failed=counts.failed, listed=counts.listed):
+        raise ThresholdExceededError(
+            f"{counts.failed} of {counts.listed} items failed, error_threshold allows {threshold}. "
+            f"The first: {output.first_error(store, commits)}"
+        )
+    if counts.succeeded == 0:
+        raise UserError(f"no item succeeded, all {counts.listed} failed. The first: {output.first_error(store, commits)}")
+    return counts
+
+
+def _withdraw(store: Store, previous: dict[str, Any]) -> None:
+    """Take back what an earlier job published here: its manifest first, so that nobody reads a mixture."""
+    store.delete(layout.MANIFEST)
+    for file in [*previous.get("files", []), *([previous["dead_letters"]] if previous.get("dead_letters") else [])]:
+        store.delete(file["name"])

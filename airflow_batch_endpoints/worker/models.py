@@ -1,0 +1,177 @@
+"""Models and code: which version, where its files are, and having them on this machine."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from airflow_batch_endpoints.exceptions import InfrastructureError, ModelError
+from airflow_batch_endpoints.jobs.spec import JobSpec
+from airflow_batch_endpoints.storage.uris import is_local, local_path, normalise, shown
+
+log = logging.getLogger(__name__)
+
+_REGISTRY_SCHEMES = ("models:/", "runs:/", "mlflow-artifacts:/")
+_DIRECT_SCHEMES = ("file:", "s3:", "gs:", "gcs:", "abfs:", "abfss:", "az:", "adl:")
+_NO_MLFLOW = 77
+
+
+def pin(spec: JobSpec) -> JobSpec:
+    """
+    Return the job with a concrete model version and the place of its files.
+
+    MLflow is asked in a process of its own: importing it takes seconds and a hundred megabytes.
+
+    :raises ModelError: no such model, or MLflow is needed and not installed.
+    """
+    if not spec.model_uri.startswith(_REGISTRY_SCHEMES):
+        if is_local(spec.model_uri) and not os.path.exists(local_path(spec.model_uri)):
+            raise ModelError(f"model {shown(spec.model_uri)} does not exist; apply the deployment again")
+        return spec.model_copy(update={"model_artifact_uri": spec.model_uri})
+    answer = _ask_mlflow("resolve", spec.model_uri)
+    log.info("model %s is %s", spec.model_uri, answer["model_uri"])
+    return spec.model_copy(
+        update={"model_uri": answer["model_uri"], "model_artifact_uri": answer["artifact_uri"]}
+    )
+
+
+def fetch(spec: JobSpec, folder: Path) -> Path:
+    """
+    Return a local path with the model's files: in place when they are local, else downloaded once.
+
+    :param folder: where downloads go.
+    """
+    uri = spec.model_artifact_uri or spec.model_uri
+    if uri.startswith(_DIRECT_SCHEMES):
+        return _fetch_files(uri, folder / "model")
+    return Path(_ask_mlflow("download", uri, str(folder / "model"))["path"])
+
+
+def fetch_code(spec: JobSpec, folder: Path) -> Path | None:
+    """Return a local path with the scoring script's folder, ``None`` when there is no script."""
+    return None if spec.code_uri is None else _fetch_files(spec.code_uri, folder / "code")
+
+
+def model_dir(spec: JobSpec, model: Path, folder: Path) -> Path:
+    """
+    Arrange what scripts find in ``AZUREML_MODEL_DIR``: the model's folder or file under its own name.
+
+    :return: the folder to name there.
+    """
+    parent = folder / "model-dir"
+    parent.mkdir(parents=True, exist_ok=True)
+    link = parent / spec.model_name
+    if not link.is_symlink():
+        link.symlink_to(model)
+    return parent
+
+
+def _fetch_files(uri: str, target: Path) -> Path:
+    if is_local(uri):
+        path = Path(local_path(uri))
+        if not path.exists():
+            raise ModelError(f"{shown(uri)} does not exist; apply the deployment again")
+        return path
+    from airflow_batch_endpoints.storage.remote import file_system
+    from airflow_batch_endpoints.storage.retries import retrying
+
+    fs, path_in_store = file_system(uri)
+    name = path_in_store.rstrip("/").rsplit("/", 1)[-1]
+    target.mkdir(parents=True, exist_ok=True)
+    try:
+        retrying(f"fetching {uri}", lambda: fs.get(path_in_store, str(target / name), recursive=True))
+    except FileNotFoundError:
+        raise ModelError(f"{shown(uri)} does not exist; apply the deployment again") from None
+    return target / name
+
+
+def _ask_mlflow(*arguments: str) -> dict[str, Any]:
+    process = subprocess.run(
+        [sys.executable, "-m", "airflow_batch_endpoints.worker.models", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    lines = process.stdout.strip().splitlines()
+    answer = json.loads(lines[-1]) if lines and lines[-1].startswith("{") else {}
+    if process.returncode == _NO_MLFLOW:
+        raise ModelError(
+            f"{shown(arguments[1])} is a model of MLflow, which is not installed here; "
+            "install it with: pip install 'airflow-batch-endpoints[mlflow]'"
+        )
+    if "missing" in answer:
+        raise ModelError(f"model {shown(arguments[1])}: {answer['missing']}")
+    if process.returncode != 0 or not answer:
+        last = (answer.get("error") or process.stderr.strip().splitlines()[-1:] or ["no answer"])[0]
+        raise InfrastructureError(f"MLflow cannot say what {shown(arguments[1])} is: {last}")
+    return answer
+
+
+# -- what runs in the other process -------------------------------------------------------------------------------
+
+
+def _resolve(uri: str) -> dict[str, str]:
+    import mlflow
+
+    client = mlflow.MlflowClient()
+    if uri.startswith("models:/"):
+        name, _, version = uri.removeprefix("models:/").rpartition("/")
+        if not name:
+            name, _, alias = version.partition("@")
+            if alias and alias != "latest":
+                version = client.get_model_version_by_alias(name, alias).version
+            else:
+                version = "latest"
+        if version == "latest":
+            versions = client.search_model_versions(f"name='{name}'")
+            if not versions:
+                raise mlflow.exceptions.MlflowException(
+                    f"no version of {name!r} is registered", error_code=mlflow.exceptions.RESOURCE_DOES_NOT_EXIST
+                )
+            version = str(max(int(found.version) for found in versions))
+        artifacts = client.get_model_version_download_uri(name, str(version))
+        uri = f"models:/{name}/{version}"
+    else:
+        from mlflow.store.artifact.runs_artifact_repo import RunsArtifactRepository
+
+        artifacts = RunsArtifactRepository.get_underlying_uri(uri)
+    if artifacts.startswith("models:/"):
+        from mlflow.store.artifact.models_artifact_repo import ModelsArtifactRepository
+
+        artifacts = ModelsArtifactRepository.get_underlying_uri(artifacts)
+    if "://" not in artifacts and not artifacts.startswith("file:"):
+        artifacts = normalise(artifacts)
+    return {"model_uri": uri, "artifact_uri": normalise(artifacts) if artifacts.startswith("file:") else artifacts}
+
+
+def _download(uri: str, folder: str) -> dict[str, str]:
+    import mlflow
+
+    if Path(folder).exists():
+        shutil.rmtree(folder)
+    Path(folder).mkdir(parents=True)
+    return {"path": mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=folder)}
+
+
+def _answer(arguments: list[str]) -> int:
+    try:
+        from mlflow.exceptions import MlflowException
+    except ImportError:
+        return _NO_MLFLOW
+    try:
+        answer = {"resolve": _resolve, "download": _download}[arguments[0]](*arguments[1:])
+    except MlflowException as error:
+        kind = "missing" if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE") else "error"
+        answer = {kind: str(error.message).splitlines()[0] if kind == "missing" else [str(error.message)]}  # type: ignore[dict-item]
+    print(json.dumps(answer))  # noqa: T201 - the answer
+    return 0 if "error" not in answer else 1
+
+
+if __name__ == "__main__":
+    sys.exit(_answer(sys.argv[1:]))

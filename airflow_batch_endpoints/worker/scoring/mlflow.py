@@ -1,0 +1,188 @@
+"""MLflow models without code: files are read by the model's signature and predicted a mini-batch at a time."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+
+from airflow_batch_endpoints.exceptions import ModelError
+from airflow_batch_endpoints.jobs.spec import JobSpec
+from airflow_batch_endpoints.planning.items import Item
+from airflow_batch_endpoints.worker.scoring import reading
+from airflow_batch_endpoints.worker.scoring.base import ItemFailure, ScoredBatch, ScoringError
+from airflow_batch_endpoints.worker.scoring.fetching import local_files
+from airflow_batch_endpoints.worker.scoring.frames import PREDICTION
+
+log = logging.getLogger(__name__)
+
+FILE_NAME, ROW = "file_name", "row"
+
+
+class MlflowScorer:
+    """
+    Scores files with an MLflow model.
+
+    :param model: local folder of the model.
+    """
+
+    def __init__(self, spec: JobSpec, model: Path, scratch: Path) -> None:
+        self._spec = spec
+        self._path = model
+        self._scratch = scratch
+        self._model: Any = None
+        self._schema: Any = None
+
+    def load(self) -> None:
+        """
+        Load the model, once for all forked slots.
+
+        :raises ModelError: with the reason, and the packages the model asks for that are not as it asks.
+        """
+        try:
+            import mlflow.pyfunc
+        except ImportError:
+            raise ModelError(
+                "the deployment has no scoring script, so its model must be one of MLflow, which is not installed here; "
+                "install it with: pip install 'airflow-batch-endpoints[mlflow]'"
+            ) from None
+        logging.getLogger("mlflow").setLevel(logging.ERROR)
+        try:
+            self._model = mlflow.pyfunc.load_model(str(self._path), suppress_warnings=True)
+        except Exception as error:
+            # Unpickling runs anything, so anything may be raised; all of it means the same to the user.
+            unmet = _unmet_requirements(self._path)
+            raise ModelError(
+                f"the MLflow model cannot be loaded here: {type(error).__name__}: {error}{unmet}"
+            ) from error
+        self._schema = self._model.metadata.get_input_schema()
+
+    def init(self, slot: int) -> None:
+        """Nothing: the model is there already."""
+
+    def score(self, items: Sequence[Item]) -> ScoredBatch:
+        """Read every file, predict them together, and say of each row which file it came from."""
+        failures: list[ItemFailure] = []
+        with local_files(items, self._spec.allowed_input_uris, self._scratch) as paths:
+            if any(reading.is_image(item.path) for item in items):
+                return self._score_images(items, paths)
+            read: list[tuple[Item, pa.Table]] = []
+            for item, path in zip(items, paths, strict=True):
+                try:
+                    read.append((item, reading.read_table(path, item.path, self._schema)))
+                except (OSError, ValueError, TypeError, KeyError, MemoryError, pa.ArrowException) as error:
+                    failures.append(ItemFailure.of(item, error))
+        if not read:
+            return ScoredBatch(None, failures)
+        table = pa.concat_tables([table for _, table in read], promote_options="permissive")
+        if table.num_rows == 0:
+            return ScoredBatch(None, failures)
+        predictions = self._predict(reading.to_pandas(table, self._schema), table.num_rows)
+        origin = _origin([(item, part.num_rows) for item, part in read])
+        return ScoredBatch(pa.table({**origin, **predictions}), failures)
+
+    def _score_images(self, items: Sequence[Item], paths: Sequence[str]) -> ScoredBatch:
+        """Predict image by image, as Azure ML does: a model's tensor need not have a dimension for many."""
+        failures: list[ItemFailure] = []
+        tables = []
+        for item, path in zip(items, paths, strict=True):
+            try:
+                predicted = self._model.predict(reading.read_image(path, item.path, self._schema))
+                columns = _columns(predicted, None)
+                count = len(next(iter(columns.values())))
+                tables.append(pa.table({**_origin([(item, count)], with_rows=False), **columns}))
+            except Exception as error:  # noqa: BLE001 - a model may raise anything; the other images go on
+                failures.append(ItemFailure.of(item, error))
+        return ScoredBatch(pa.concat_tables(tables, promote_options="permissive") if tables else None, failures)
+
+    def _predict(self, frame: pd.DataFrame, rows: int) -> dict[str, pa.Array]:
+        return _columns(self._model.predict(frame), rows)
+
+    def close(self) -> None:
+        """Nothing to clean up."""
+
+
+def _origin(counts: Sequence[tuple[Item, int]], *, with_rows: bool = True) -> dict[str, pa.Array]:
+    """Return the columns that say where each row came from."""
+    indices = np.repeat(np.arange(len(counts), dtype=np.int32), [count for _, count in counts])
+    names = pa.array([shown_path(item.path) for item, _ in counts], pa.string())
+    columns: dict[str, pa.Array] = {FILE_NAME: pa.DictionaryArray.from_arrays(pa.array(indices), names)}
+    if with_rows:
+        columns[ROW] = pa.array(np.concatenate([np.arange(count, dtype=np.int64) for _, count in counts]))
+    return columns
+
+
+def shown_path(path: str) -> str:
+    """Return a relative path as text; bytes that are not UTF-8 are escaped."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
+def _columns(predicted: Any, rows: int | None) -> dict[str, pa.Array]:
+    """Return the prediction columns of whatever ``predict`` returned."""
+    if isinstance(predicted, pd.DataFrame):
+        columns = {str(name): predicted.iloc[:, position] for position, name in enumerate(predicted.columns)}
+    elif isinstance(predicted, pd.Series):
+        columns = {PREDICTION: predicted}
+    elif isinstance(predicted, dict):
+        columns = {str(name): np.asarray(values) for name, values in predicted.items()}
+    else:
+        values = np.asarray(predicted)
+        if values.ndim == 0:
+            values = values.reshape(1)
+        if values.ndim == 1:
+            columns = {PREDICTION: values}
+        elif values.ndim == 2 and values.shape[1] == 1:
+            columns = {PREDICTION: values[:, 0]}
+        elif values.ndim == 2:
+            columns = {f"{PREDICTION}_{column}": values[:, column] for column in range(values.shape[1])}
+        else:
+            columns = {PREDICTION: [str(value.tolist()) for value in values]}
+    for name, column in columns.items():
+        if rows is not None and len(column) != rows:
+            raise ScoringError(f"predict returned {len(column)} values in {name!r} for {rows} rows")
+    taken = {FILE_NAME, ROW} & columns.keys()
+    if taken:
+        raise ScoringError(f"the model's output has the columns {sorted(taken)}, which are ours; rename them in the model")
+    return {name: _arrow(column) for name, column in columns.items()}
+
+
+def _arrow(column: Any) -> pa.Array:
+    try:
+        array = pa.array(column, from_pandas=False)
+    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError):
+        array = pa.array([str(value) for value in column], pa.string())
+    if isinstance(array, pa.ChunkedArray):
+        array = array.combine_chunks()
+    return array.cast(pa.string()) if pa.types.is_large_string(array.type) else array
+
+
+def _unmet_requirements(model: Path) -> str:
+    """Name the packages that are not as the model's own requirements ask."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    from packaging.requirements import InvalidRequirement, Requirement
+
+    try:
+        lines = (model / "requirements.txt").read_text(encoding="utf-8").splitlines()
+    except OSError:
+        return ""
+    unmet = []
+    for line in lines:
+        try:
+            requirement = Requirement(line.strip())
+        except InvalidRequirement:
+            continue
+        try:
+            found = version(requirement.name)
+        except PackageNotFoundError:
+            unmet.append(f"{requirement} (not installed)")
+            continue
+        if not requirement.specifier.contains(found, prereleases=True):
+            unmet.append(f"{requirement} ({found} is installed)")
+    return f"\nIts requirements.txt asks for {', '.join(unmet)}." if unmet else ""
