@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from airflow_batch_endpoints.config import OPTIONS, SECTION
+
 
 def get_provider_info() -> dict[str, Any]:
     """Return the provider metadata (schema: ``airflow/provider_info.schema.json``)."""
@@ -11,4 +13,37 @@ def get_provider_info() -> dict[str, Any]:
         "package-name": "airflow-batch-endpoints",
         "name": "Batch endpoints",
         "description": "Batch endpoints on your own Apache Airflow and Kubernetes.",
+        "integrations": [
+            {
+                "integration-name": "Batch endpoints",
+                "external-doc-url": "https://airflow-batch-endpoints.readthedocs.io/",
+                "tags": ["software"],
+            }
+        ],
+        "operators": [
+            {
+                "integration-name": "Batch endpoints",
+                "python-modules": [
+                    "airflow_batch_endpoints.operators.invoke",
+                    "airflow_batch_endpoints.operators.deployment",
+                    "airflow_batch_endpoints.operators.worker",
+                ],
+            }
+        ],
+        "sensors": [
+            {"integration-name": "Batch endpoints", "python-modules": ["airflow_batch_endpoints.sensors.job"]}
+        ],
+        "hooks": [
+            {"integration-name": "Batch endpoints", "python-modules": ["airflow_batch_endpoints.hooks.batch_endpoint"]}
+        ],
+        "triggers": [
+            {"integration-name": "Batch endpoints", "python-modules": ["airflow_batch_endpoints.triggers.job"]}
+        ],
+        "cli": ["airflow_batch_endpoints.cli.definition.get_cli_commands"],
+        "config": {
+            SECTION: {
+                "description": "Batch endpoints: where artifacts and outputs are, and how far jobs may reach.",
+                "options": OPTIONS,
+            }
+        },
     }

@@ -2,36 +2,95 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+import re
+from pathlib import PurePosixPath
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
+
+from airflow_batch_endpoints.documents.base import Document, Part, Tags, Whole
+from airflow_batch_endpoints.documents.names import Name
+
+MAX_INSTANCES = 1000
+"""Most instances of a job; each is a mapped task (Airflow's ``max_map_length`` is 1,024)."""
+MAX_TIMEOUT = 259_200
+
+_BYTES = re.compile(r"[1-9]\d*\s*(kb|mb|gb|kib|mib|gib)\Z", re.IGNORECASE)
+_ROWS = re.compile(r"[1-9]\d*\s*rows\Z", re.IGNORECASE)
+_PERCENT = re.compile(r"\d{1,3}(\.\d+)?\s*%\Z")
+_SECRET = re.compile(r"(^|_)(password|passwd|secret|token|credentials?|api_?key|access_?key|private_?key|key|sas|connection_string)(_|$)", re.I)
+_RESERVED = ("AZUREML_", "BATCH_ENDPOINTS_", "AIRFLOW_", "LD_", "PYTHON")
+OUTPUT_SUFFIXES = (".csv", ".parquet", ".jsonl")
 
 
-class RetrySettings(BaseModel):
+def _mini_batch_size(value: Any) -> int | str:
+    if isinstance(value, str) and (_BYTES.match(value.strip()) or _ROWS.match(value.strip())):
+        raise ValueError("a size in bytes or rows is understood but not supported yet; give a number of files")
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ValueError("a number of files, at least 1")
+    return value
+
+
+def _error_threshold(value: Any) -> int | str:
+    if isinstance(value, str) and _PERCENT.match(value.strip()):
+        text = value.strip().replace(" ", "")
+        if float(text[:-1]) <= 100:
+            return text
+    if isinstance(value, bool) or not isinstance(value, int) or value < -1:
+        raise ValueError('-1 (ignore failures), a number of items from 0, or a share of them such as "5%"')
+    return value
+
+
+def _timeout(value: Any) -> Any:
+    if isinstance(value, str) and value.upper().startswith("PT"):
+        raise ValueError("seconds as a whole number; durations such as PT30S belong to the REST interface")
+    if isinstance(value, bool) or not isinstance(value, int) or not 0 < value <= MAX_TIMEOUT:
+        raise ValueError(f"seconds as a whole number, from 1 to {MAX_TIMEOUT}")
+    return value
+
+
+def _output_file_name(value: str) -> str:
+    if value.endswith("/") and re.match(r"[A-Za-z0-9][A-Za-z0-9._-]*/\Z", value):
+        raise ValueError("a folder of parts is understood but not supported yet; give a file name")
+    if not re.match(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,199}\Z", value) or not value.endswith(OUTPUT_SUFFIXES):
+        raise ValueError(
+            "a plain file name (letters, digits, '.', '_', '-', not starting with '.' or '_') ending in "
+            + ", ".join(OUTPUT_SUFFIXES)
+        )
+    if value in ("manifest.json", "dead_letters.jsonl"):
+        raise ValueError("a name the job does not use for itself")
+    return value
+
+
+MiniBatchSize = Annotated[int | str, BeforeValidator(_mini_batch_size)]
+ErrorThreshold = Annotated[int | str, BeforeValidator(_error_threshold)]
+Timeout = Annotated[int, BeforeValidator(_timeout)]
+OutputFileName = Annotated[str, AfterValidator(_output_file_name)]
+InstanceCount = Annotated[Whole, Field(ge=1, le=MAX_INSTANCES)]
+MaxRetries = Annotated[Whole, Field(ge=0, le=100)]
+
+
+class RetrySettings(Part):
     """How often and how long a mini-batch is tried."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    max_retries: Annotated[int, Field(ge=0, le=100)] = 3
-    timeout: Annotated[int, Field(gt=0, le=259_200)] = 30
+    max_retries: MaxRetries = 3
+    timeout: Timeout = 30
     """Seconds for one ``run()`` or ``predict()`` call."""
 
 
-class DeploymentSettings(BaseModel):
+class DeploymentSettings(Part):
     """How a deployment cuts, scores and writes."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    max_concurrency_per_instance: Annotated[int, Field(ge=1, le=1024)] = 1
-    mini_batch_size: int | str = 10
-    error_threshold: int | str = -1
+    max_concurrency_per_instance: Annotated[Whole, Field(ge=1, le=256)] = 1
+    mini_batch_size: MiniBatchSize = 10
+    error_threshold: ErrorThreshold = -1
     retry_settings: RetrySettings = RetrySettings()
     output_action: Literal["append_row", "summary_only"] = "append_row"
-    output_file_name: str = "predictions.csv"
+    output_file_name: OutputFileName = "predictions.csv"
     logging_level: Literal["warning", "info", "debug"] = "info"
     environment_variables: dict[str, str] = {}
     output_format: Literal["standard", "azureml"] = "standard"
-    """Ours. ``azureml`` writes exactly what Azure writes: headerless, spaces for scripts."""
+    """Ours. ``azureml`` writes exactly what Azure ML writes: no header, spaces between a script's values."""
     output_exists: Literal["fail", "replace"] = "fail"
     """Ours. What to do when another job's output is already there."""
     keep_working_state: bool = False
@@ -40,3 +99,217 @@ class DeploymentSettings(BaseModel):
     """Ours. ``static`` assigns shards by instance number, for stores without exclusive create."""
     slot_start_method: Literal["fork", "spawn"] = "fork"
     """Ours. ``fork`` loads the model once per instance; ``spawn`` is for what cannot be forked."""
+
+    @field_validator("logging_level", mode="before")
+    @classmethod
+    def _any_case(cls, value: Any) -> Any:
+        return value.lower() if isinstance(value, str) else value
+
+    @field_validator("environment_variables")
+    @classmethod
+    def _harmless(cls, variables: dict[str, str]) -> dict[str, str]:
+        for name in variables:
+            if not re.match(r"[A-Za-z_][A-Za-z0-9_]*\Z", name):
+                raise FieldError(name, "expected a name of letters, digits and '_'")
+            if name.upper() in ("PATH", "HOME") or name.upper().startswith(_RESERVED):
+                raise FieldError(name, "reserved: the system sets it; use another name")
+            if _SECRET.search(name):
+                raise FieldError(
+                    name, "looks like a secret, and documents are readable by many; give secrets to the workers through the compute's env_from"
+                )
+        return variables
+
+
+class FieldError(ValueError):
+    """A problem with one entry of a mapping; the loader adds the entry's name to the path."""
+
+    def __init__(self, field: str, message: str) -> None:
+        self.field = field
+        super().__init__(message)
+
+
+class CodeConfiguration(Part):
+    """Where the scoring script is."""
+
+    code: str
+    """Folder, relative to the document."""
+    scoring_script: str
+    """File in that folder with ``init()`` and ``run(mini_batch)``."""
+
+    @field_validator("scoring_script")
+    @classmethod
+    def _inside(cls, value: str) -> str:
+        path = PurePosixPath(value)
+        if path.is_absolute() or ".." in path.parts or "\0" in value or path.suffix != ".py":
+            raise ValueError("a Python file inside the code folder, by its relative path")
+        return value
+
+
+class Environment(Part):
+    """What the workers run in."""
+
+    name: str | None = None
+    version: str | int | None = None
+    image: str | None = None
+    conda_file: str | dict[str, Any] | None = None
+    description: str | None = None
+    tags: Tags = {}
+
+
+class Resources(Part):
+    """How many instances work on a job."""
+
+    instance_count: InstanceCount = 1
+    instance_type: str | None = None
+    properties: dict[str, Any] = {}
+
+
+_MODEL_NAME = r"[A-Za-z0-9][A-Za-z0-9._ -]*"
+_ASSET = re.compile(rf"azureml:(?P<name>{_MODEL_NAME})(?::(?P<version>[A-Za-z0-9][A-Za-z0-9._-]*)|@(?P<label>[A-Za-z0-9][A-Za-z0-9._-]*))\Z")
+_REGISTERED = re.compile(r"models:/[^/@\s]+(/[^/@\s]+|@[^/@\s]+)\Z")
+_RUN = re.compile(r"runs:/[0-9A-Za-z]+/.+\Z")
+_SUPPORTED = ("file", "s3", "gs", "gcs", "abfs", "abfss", "az", "adl")
+
+
+def model_uri(value: str) -> str:
+    """
+    Return a reference to a model as a URI: an MLflow URI, a URI of files, or a path as it is.
+
+    :param value: ``azureml:name:version``, ``azureml:name@latest``, ``models:/...``, ``runs:/...``, a path or a URI.
+    :raises ValueError: when it is none of these.
+    """
+    if "\0" in value or not value.strip():
+        raise ValueError("a reference to a model or a path")
+    if value.startswith("azureml:"):
+        match = _ASSET.match(value)
+        if match is None:
+            raise ValueError("azureml:<name>:<version> or azureml:<name>@<label>, such as azureml:flights@latest")
+        version = match["version"]
+        return f"models:/{match['name']}/{version}" if version else f"models:/{match['name']}@{match['label']}"
+    if value.startswith("models:"):
+        if not _REGISTERED.match(value):
+            raise ValueError("models:/<name>/<version> or models:/<name>@<alias>")
+        return value
+    if value.startswith("runs:"):
+        if not _RUN.match(value):
+            raise ValueError("runs:/<run id>/<path of the model>")
+        return value
+    scheme = re.match(r"([A-Za-z][A-Za-z0-9+.-]*):", value)
+    if scheme and scheme[1].lower() not in _SUPPORTED:
+        raise ValueError(f"a path, models:/..., runs:/..., azureml:... or a URI with one of the schemes {', '.join(_SUPPORTED)}")
+    return value
+
+
+def is_relative_path(uri: str) -> bool:
+    """Tell whether a reference is a path on the machine of who applies, to be staged."""
+    return re.match(r"[A-Za-z][A-Za-z0-9+.-]*:", uri) is None
+
+
+class Model(Part):
+    """A model: written as one reference, or inline as name and path."""
+
+    name: str | None = None
+    version: str | int | None = None
+    path: Annotated[str, AfterValidator(model_uri)]
+    type: Literal["custom_model", "mlflow_model", "triton_model"] | None = None
+    description: str | None = None
+    tags: Tags = {}
+
+
+class ModelDeployment(Document):
+    """A deployment that scores with a model. Both dialects of Azure ML load into this one form."""
+
+    type: Literal["model"] = "model"
+    name: Name
+    endpoint_name: Name
+    description: str | None = None
+    tags: Tags = {}
+    properties: dict[str, Any] = {}
+    model: Model
+    code_configuration: CodeConfiguration | None = None
+    environment: Environment | None = None
+    compute: str | None = None
+    """Name of a compute; ``None`` for ``[batch_endpoints] default_compute``."""
+    resources: Resources = Resources()
+    settings: DeploymentSettings = DeploymentSettings()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _one_dialect(cls, data: Any) -> Any:
+        """Bring the settings of the older dialect (``type`` absent: at the root) where the newer has them."""
+        if not isinstance(data, dict):
+            return data
+        data = dict(data)
+        if "type" not in data and "settings" not in data:
+            at_root = {name: data.pop(name) for name in DeploymentSettings.model_fields if name in data}
+            if at_root:
+                data["settings"] = at_root
+        settings = data.get("settings")
+        if isinstance(settings, dict) and "instance_count" in settings:
+            settings = dict(settings)
+            data["resources"] = {"instance_count": settings.pop("instance_count"), **(data.get("resources") or {})}
+            data["settings"] = settings
+        if isinstance(data.get("model"), str):
+            data["model"] = _named(data["model"])
+        return data
+
+    @field_validator("environment", mode="before")
+    @classmethod
+    def _by_reference(cls, value: Any) -> Any:
+        return {"name": value} if isinstance(value, str) else value
+
+    @field_validator("compute", mode="before")
+    @classmethod
+    def _compute_name(cls, value: Any) -> Any:
+        return value.removeprefix("azureml:") if isinstance(value, str) else value
+
+    @field_validator("compute")
+    @classmethod
+    def _is_name(cls, value: str | None) -> str | None:
+        from airflow_batch_endpoints.documents.names import check_name
+
+        return value if value is None else check_name(value)
+
+
+def _named(reference: str) -> dict[str, Any]:
+    """Return the inline form of a reference, with the model's own name where it has one."""
+    match = _ASSET.match(reference)
+    if match:
+        return {"name": match["name"], "path": reference}
+    registered = re.match(r"models:/([^/@]+)", reference)
+    return {"name": registered[1] if registered else None, "path": reference}
+
+
+class PipelineSettings(Part):
+    """How a pipeline deployment runs its steps."""
+
+    default_compute: str | None = None
+    default_datastore: str | None = None
+    continue_on_step_failure: bool = True
+    force_rerun: bool = False
+
+
+class PipelineDeployment(Document):
+    """A deployment that runs the steps of a pipeline component. It is validated; running it is not supported yet."""
+
+    type: Literal["pipeline"]
+    name: Name
+    endpoint_name: Name
+    description: str | None = None
+    tags: Tags = {}
+    properties: dict[str, Any] = {}
+    component: str | dict[str, Any] | None = None
+    job_definition: str | None = None
+    settings: PipelineSettings = PipelineSettings()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _not_a_model(cls, data: Any) -> Any:
+        if isinstance(data, dict) and "component" not in data and "job_definition" not in data:
+            theirs = sorted({"model", "code_configuration", "compute", "resources", "environment"} & data.keys())
+            hint = f"; {', '.join(theirs)} belong to type: model" if theirs else ""
+            raise FieldError("type", f"a pipeline needs component (or job_definition), which is missing{hint}")
+        return data
+
+
+Deployment = ModelDeployment | PipelineDeployment

@@ -44,7 +44,8 @@ def open_writer(file: BinaryIO, name: str, schema: pa.Schema, azureml: str | Non
     elif name.endswith(".jsonl"):
         yield _JsonWriter(file)
     else:
-        with pa.csv.CSVWriter(file, _flat(schema)) as csv:
+        options = pa.csv.WriteOptions(quoting_header="needed")
+        with pa.csv.CSVWriter(file, _flat(schema), write_options=options) as csv:
             yield _CsvWriter(csv)
 
 

@@ -1,0 +1,1 @@
+"""Running a worker command where a job's compute says."""

@@ -1,0 +1,128 @@
+"""One endpoint as a DAG: ``plan >> score (mapped) >> publish``, with a form to invoke it."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from airflow.sdk import DAG, Param, TriggerRule
+
+from airflow_batch_endpoints.config import settings
+from airflow_batch_endpoints.jobs.naming import dag_id
+from airflow_batch_endpoints.operators.worker import BatchWorkerOperator, alias
+
+START = datetime(2024, 1, 1)  # noqa: DTZ001 - Airflow adds its own time zone; nothing is scheduled
+OVERRIDES = "Overrides for this job"
+
+
+def endpoint_dag(endpoint: str, entry: dict[str, Any]) -> DAG:
+    """
+    Return the DAG of an endpoint.
+
+    :param endpoint: its name.
+    :param entry: what the index says of it; may be empty.
+    """
+    options = settings()
+    with DAG(
+        dag_id=dag_id(endpoint),
+        description=entry.get("description") or f"Batch endpoint {endpoint}",
+        doc_md=_documentation(endpoint, entry),
+        schedule=None,
+        start_date=START,
+        catchup=False,
+        is_paused_upon_creation=False,
+        max_active_runs=options.max_active_runs,
+        max_active_tasks=options.max_active_tasks,
+        tags=["batch-endpoint", *(f"{name}:{value}" for name, value in sorted((entry.get("tags") or {}).items()))],
+        params=form(entry),
+        render_template_as_native_obj=False,
+    ) as dag:
+        scoring_tasks(endpoint)
+    return dag
+
+
+def scoring_tasks(endpoint: str, request: dict[str, Any] | None = None, prefix: str = "") -> BatchWorkerOperator:
+    """
+    Add the tasks of a job to the DAG or task group at hand.
+
+    :param request: parameters of the job; the run's own by default.
+    :param prefix: of the task ids, with its dot, when inside a task group.
+    :return: the last task.
+    """
+    common: dict[str, Any] = {"endpoint": endpoint, "request": request, "plan_task_id": f"{prefix}plan"}
+    plan = BatchWorkerOperator(task_id="plan", command="plan", **common)
+    score = BatchWorkerOperator.partial(
+        task_id="score", command="score", map_index_template="instance {{ task.instance }}", **common
+    ).expand_kwargs(plan.output)
+    publish = BatchWorkerOperator(
+        task_id="publish",
+        command="publish",
+        # Whatever became of single instances: if the others did their work, nothing is missing.
+        trigger_rule=TriggerRule.ALL_DONE_MIN_ONE_SUCCESS,
+        outlets=[alias(endpoint)],
+        **common,
+    )
+    [plan, score] >> publish
+    return publish
+
+
+def form(entry: dict[str, Any]) -> dict[str, Param]:
+    """Return the form of an invocation: the main fields open, the overrides in a section of their own."""
+    deployments = entry.get("deployments") or {}
+    default = entry.get("default")
+
+    def override(title: str, description: str, *types: str, **rules: Any) -> Param:
+        # null and not "": a field that must not be empty would disable the Trigger button.
+        return Param(None, type=["null", *types], title=title, description_md=description, section=OVERRIDES, **rules)
+
+    return {
+        "input": Param(
+            None,
+            # Required, which the form cannot say without refusing to open: plan says it when it is missing.
+            type=["null", "string"],
+            title="Input",
+            description_md="URI of a file, a folder or a pattern, such as `s3://lake/raw/2024-01-01/` or `file:///data/*.csv`. **Required.**",
+        ),
+        "deployment": Param(
+            None,
+            type=["null", "string"],
+            title="Deployment",
+            description_md=f"Which deployment does the work. Empty: the endpoint's default, {f'`{default}`' if default else 'which is not set'}.",
+            examples=sorted(deployments),
+        ),
+        "output": Param(
+            None,
+            type=["null", "string"],
+            title="Output",
+            description_md="URI of a folder for this job alone. Empty: `<endpoint>/<job>` below the default output.",
+        ),
+        "instance_count": override("Instances", "How many instances share the work. Empty: as deployed.", "integer", minimum=1, maximum=1000),
+        "mini_batch_size": override("Mini-batch size", "Files of one `run()` call. Empty: as deployed.", "integer", minimum=1),
+        "error_threshold": override(
+            "Error threshold",
+            "Failed items after which the job ends: a number, a share such as `5%`, or `-1` to ignore failures. Empty: as deployed.",
+            "integer",
+            "string",
+        ),
+        "max_retries": override("Retries", "How often a failing mini-batch is tried again. Empty: as deployed.", "integer", minimum=0, maximum=100),
+        "timeout": override("Timeout (seconds)", "For one `run()` call. Empty: as deployed.", "integer", minimum=1, maximum=259_200),
+        "output_file_name": override("Output file", "Ends in `.csv`, `.parquet` or `.jsonl`. Empty: as deployed.", "string"),
+    }
+
+
+def _documentation(endpoint: str, entry: dict[str, Any]) -> str:
+    lines = [f"# Batch endpoint `{endpoint}`", "", entry.get("description") or "", ""]
+    deployments = entry.get("deployments") or {}
+    if deployments:
+        lines += ["| deployment | | compute | what it is |", "|---|---|---|---|"]
+        for name, deployment in sorted(deployments.items()):
+            mark = "default" if name == entry.get("default") else ""
+            compute = deployment.get("compute") or "default"
+            what = (deployment.get("description") or "").replace("|", "\\|").replace("\n", " ")
+            lines.append(f"| `{name}` | {mark} | {compute} | {what} |")
+    lines += [
+        "",
+        "Trigger this DAG to start a job: its run is the job. Clearing a failed run resumes it from the last finished shard; "
+        "marking it failed cancels it.",
+    ]
+    return "\n".join(lines)

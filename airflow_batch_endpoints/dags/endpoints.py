@@ -1,0 +1,56 @@
+"""Which endpoint DAGs a file defines: all of them for the DAG processor, one for a task."""
+
+from __future__ import annotations
+
+import json
+import logging
+from typing import Any
+
+from airflow.sdk import Variable, get_parsing_context
+
+from airflow_batch_endpoints.dags.endpoint_dag import endpoint_dag
+from airflow_batch_endpoints.jobs.naming import DAG_PREFIX
+
+log = logging.getLogger(__name__)
+
+INDEX = "batch_endpoints.index"
+DAG_FILE = "batch_endpoints.dag_file"
+"""Where the endpoint DAGs come from, so that ``apply`` can ask for that file to be parsed at once."""
+_ENDPOINT = "batch_endpoints.endpoint."
+
+
+def build(namespace: dict[str, Any]) -> None:
+    """
+    Define a DAG for every endpoint.
+
+    A task process gets the one DAG it runs, of the shape that all have, without asking the registry: also when the
+    endpoint was deleted meanwhile, for a run that cannot find its DAG would not even end with a sentence.
+
+    :param namespace: ``globals()`` of a file in a dags folder.
+    """
+    wanted = get_parsing_context().dag_id
+    if wanted is not None:
+        if wanted.startswith(DAG_PREFIX):
+            namespace[wanted] = endpoint_dag(wanted.removeprefix(DAG_PREFIX), {})
+        return
+    index = _read_index()
+    for name in Variable.keys(prefix=_ENDPOINT):
+        endpoint = name.removeprefix(_ENDPOINT)
+        # What the index lacks was written by hand; the form is poorer then, the job is the same.
+        namespace[f"{DAG_PREFIX}{endpoint}"] = endpoint_dag(endpoint, index.get(endpoint, {}))
+    _remember_file(namespace.get("__file__"))
+
+
+def _read_index() -> dict[str, Any]:
+    """One Variable for all endpoints: reading one for each would take longer than parsing may."""
+    try:
+        index = json.loads(Variable.get(INDEX, default="{}"))
+    except ValueError:
+        log.warning("Variable %s is not JSON; it is written anew by the next apply", INDEX)
+        return {}
+    return index if isinstance(index, dict) else {}
+
+
+def _remember_file(path: str | None) -> None:
+    if path is not None and Variable.get(DAG_FILE, default=None) != path:
+        Variable.set(DAG_FILE, path, description="Written by the endpoint DAGs' file; tells apply what to parse")

@@ -1,0 +1,234 @@
+"""From YAML files to documents: nothing that a file can hold may do harm, or end in a traceback."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from airflow_batch_endpoints.documents import validation
+from airflow_batch_endpoints.documents.base import Document
+from airflow_batch_endpoints.documents.compute import KubernetesCompute, LocalCompute
+from airflow_batch_endpoints.documents.deployment import ModelDeployment, PipelineDeployment, is_relative_path
+from airflow_batch_endpoints.documents.endpoint import Endpoint
+from airflow_batch_endpoints.exceptions import DocumentError, Problem
+
+MAX_BYTES = 1_000_000
+MAX_DEPTH = 32
+MAX_COMPONENTS = 20
+_LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_SYSTEM_FOLDERS = ("/etc", "/proc", "/sys", "/dev", "/boot", "/var", "/usr", "/bin", "/sbin", "/lib", "/run")
+
+
+def load(path: str | Path) -> Document:
+    """
+    Read a document from a file; relative paths in it are checked against its folder.
+
+    :raises DocumentError: with every problem of the file.
+    """
+    path = Path(path)
+    try:
+        if path.stat().st_size > MAX_BYTES:
+            raise DocumentError([Problem(str(path), "(document)", f"larger than {MAX_BYTES:,} bytes")])
+        text = path.read_bytes()
+    except OSError as error:
+        raise DocumentError([Problem(str(path), "(document)", f"cannot be read: {error.strerror}")]) from None
+    return loads(text, source=str(path), base=path.absolute().parent)
+
+
+def loads(text: str | bytes, *, source: str, base: Path | None = None) -> Document:
+    """
+    Read a document.
+
+    :param text: YAML (or JSON) of one document.
+    :param source: how messages call it.
+    :param base: folder that relative paths start from; ``None`` to leave them unchecked.
+    :raises DocumentError: with every problem.
+    """
+    data = parse(text, source)
+    document = from_data(data, source)
+    if base is not None:
+        problems = _check_files(document, source, base)
+        if problems:
+            raise DocumentError(problems)
+    return document
+
+
+def from_data(data: Any, source: str) -> Document:
+    """Return the document that plain data stand for."""
+    if not isinstance(data, dict):
+        raise DocumentError([Problem(source, "(document)", f"found {validation.shown(data)}, expected fields and values")])
+    kind = _kind(data, source)
+    is_flat = kind is ModelDeployment and "settings" not in data and "type" not in data
+    return validation.validate(kind, data, source, is_flat=is_flat)
+
+
+def _kind(data: dict[str, Any], source: str) -> type[Document]:
+    """Tell what a document is from its ``$schema``, its ``type`` and its fields."""
+    schema, kind = str(data.get("$schema", "")), data.get("type")
+    if kind in ("local", "kubernetes"):
+        return LocalCompute if kind == "local" else KubernetesCompute
+    if "endpoint_name" in data or "Deployment" in schema:
+        if kind not in (None, "model", "pipeline"):
+            raise DocumentError([Problem(source, "type", f"found {validation.shown(kind)}, expected model or pipeline")])
+        is_pipeline = kind == "pipeline" or (kind is None and ("component" in data or "pipelineComponent" in schema))
+        if is_pipeline:
+            data.setdefault("type", "pipeline")
+        return PipelineDeployment if is_pipeline else ModelDeployment
+    if kind is not None:
+        allowed = "local or kubernetes for a compute, model or pipeline for a deployment (which has an endpoint_name)"
+        raise DocumentError([Problem(source, "type", f"found {validation.shown(kind)}, expected {allowed}")])
+    return Endpoint
+
+
+# -- YAML ---------------------------------------------------------------------------------------------------------
+
+
+def parse(text: str | bytes, source: str) -> Any:
+    """
+    Parse safe YAML: one document, no tags, no aliases, no duplicate keys, limited in size and depth.
+
+    :raises DocumentError: when it is anything else.
+    """
+    if len(text) > MAX_BYTES:
+        raise DocumentError([Problem(source, "(document)", f"larger than {MAX_BYTES:,} bytes")])
+    try:
+        return _Builder(source).build(yaml.parse(text, Loader=_LOADER))
+    except yaml.MarkedYAMLError as error:
+        place = f" (line {error.problem_mark.line + 1})" if error.problem_mark else ""
+        raise DocumentError([Problem(source, "(document)", f"not YAML: {error.problem}{place}")]) from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        reason = str(error).splitlines()[0]
+        raise DocumentError([Problem(source, "(document)", f"not YAML: {reason}")]) from None
+
+
+class _Builder:
+    """Builds plain data from YAML's events, so that nothing is made before it has been looked at."""
+
+    def __init__(self, source: str) -> None:
+        self._source = source
+        self._problems: list[Problem] = []
+        self._resolver = yaml.resolver.Resolver()
+        self._constructor = yaml.constructor.SafeConstructor()
+
+    def _fail(self, path: list[str], message: str) -> DocumentError:
+        return DocumentError([*self._problems, Problem(self._source, ".".join(path) or "(document)", message)])
+
+    def build(self, events: Any) -> Any:
+        self._events = iter(events)
+        documents = []
+        for event in self._events:
+            if isinstance(event, yaml.DocumentStartEvent):
+                if documents:
+                    raise self._fail([], "more than one document in the file; put each document into a file of its own")
+                documents.append(self._value(next(self._events), []))
+        if not documents or documents[0] is None:
+            raise self._fail([], "the file is empty; expected an endpoint, a deployment or a compute")
+        if self._problems:
+            raise DocumentError(self._problems)
+        return documents[0]
+
+    def _value(self, event: Any, path: list[str]) -> Any:
+        if len(path) > MAX_DEPTH:
+            raise self._fail(path[:1], f"nested deeper than {MAX_DEPTH} levels")
+        if isinstance(event, yaml.AliasEvent):
+            raise self._fail(path, f"aliases are not allowed; write the value of *{event.anchor} out")
+        if event.tag is not None and event.tag != "!":
+            raise self._fail(path, f"tags are not allowed; found {validation.shown(event.tag)}")
+        if isinstance(event, yaml.ScalarEvent):
+            return self._scalar(event, path)
+        if isinstance(event, yaml.SequenceStartEvent):
+            return self._sequence(path)
+        return self._mapping(path)
+
+    def _scalar(self, event: Any, path: list[str]) -> Any:
+        tag = self._resolver.resolve(yaml.ScalarNode, event.value, event.implicit)
+        node = yaml.ScalarNode(tag, event.value, event.start_mark, event.end_mark)
+        if tag in ("tag:yaml.org,2002:timestamp", "tag:yaml.org,2002:merge", "tag:yaml.org,2002:value"):
+            return event.value
+        try:
+            return self._constructor.construct_object(node, deep=True)
+        except (ValueError, OverflowError, yaml.YAMLError):
+            raise self._fail(path, f"found {validation.shown(event.value)}, which is no value") from None
+
+    def _sequence(self, path: list[str]) -> list[Any]:
+        values: list[Any] = []
+        while not isinstance(event := next(self._events), yaml.SequenceEndEvent):
+            values.append(self._value(event, [*path, str(len(values))]))
+        return values
+
+    def _mapping(self, path: list[str]) -> dict[str, Any]:
+        values: dict[str, Any] = {}
+        while not isinstance(event := next(self._events), yaml.MappingEndEvent):
+            if not isinstance(event, yaml.ScalarEvent):
+                raise self._fail(path, "found a list or mapping as the name of a field, expected text")
+            name = event.value
+            value = self._value(next(self._events), [*path, name])
+            if name in values:
+                field = ".".join([*path, name])
+                self._problems.append(Problem(self._source, field, "stands twice; keep one of the two"))
+            values[name] = value
+        return values
+
+
+# -- files beside the document ------------------------------------------------------------------------------------
+
+
+def _check_files(document: Document, source: str, base: Path) -> list[Problem]:
+    if isinstance(document, PipelineDeployment):
+        return _check_component(document, source, base)
+    if not isinstance(document, ModelDeployment):
+        return []
+    problems = []
+    if is_relative_path(document.model.path):
+        problems += _check_path(base, document.model.path, source, "model.path")
+    code = document.code_configuration
+    if code is not None and is_relative_path(code.code):
+        found = _check_path(base, code.code, source, "code_configuration.code")
+        problems += found
+        if not found and not (base / code.code / code.scoring_script).is_file():
+            problems.append(
+                Problem(source, "code_configuration.scoring_script", f"there is no file {code.scoring_script!r} in {code.code!r}")
+            )
+    environment = document.environment
+    if environment and isinstance(environment.conda_file, str):
+        problems += _check_path(base, environment.conda_file, source, "environment.conda_file")
+    return problems
+
+
+def _check_path(base: Path, path: str, source: str, field: str) -> list[Problem]:
+    """Refuse what is missing, and system folders: what is named here is copied where every worker can read it."""
+    found = os.path.realpath(base / path)
+    if not os.path.exists(found):
+        return [Problem(source, field, f"{validation.shown(path)} does not exist beside the document ({base})")]
+    if os.path.dirname(found) == found or found.startswith(tuple(f"{folder}/" for folder in _SYSTEM_FOLDERS)) or found in _SYSTEM_FOLDERS:
+        inside_temporary = found.startswith(("/var/tmp/", "/var/lib/"))  # noqa: S108 - recognised, not used
+        if not inside_temporary:
+            return [Problem(source, field, f"{validation.shown(path)} is {found}, a system folder, which is not copied")]
+    return []
+
+
+def _check_component(document: PipelineDeployment, source: str, base: Path) -> list[Problem]:
+    """Follow local component files; one that includes itself would never end."""
+    if not isinstance(document.component, str) or document.component.startswith("azureml:"):
+        return []
+    pending, seen = [(base, document.component, ())], 0
+    while pending:
+        folder, name, above = pending.pop()
+        path = Path(os.path.realpath(folder / name))
+        seen += 1
+        if path in above:
+            return [Problem(source, "component", f"{path.name} includes itself")]
+        if seen > MAX_COMPONENTS:
+            return [Problem(source, "component", f"more than {MAX_COMPONENTS} component files")]
+        if not path.is_file():
+            return [Problem(source, "component", f"there is no file {validation.shown(name)} beside {folder}")]
+        data = parse(path.read_bytes(), str(path))
+        jobs = data.get("jobs") if isinstance(data, dict) else None
+        for job in (jobs or {}).values() if isinstance(jobs, dict) else []:
+            component = job.get("component") if isinstance(job, dict) else None
+            if isinstance(component, str) and not component.startswith("azureml:"):
+                pending.append((path.parent, component, (*above, path)))  # type: ignore[arg-type]
+    return []

@@ -1,0 +1,1 @@
+"""Operators: running a job's commands, invoking an endpoint, applying a deployment."""

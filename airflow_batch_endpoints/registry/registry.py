@@ -1,0 +1,343 @@
+"""The registry: which endpoints, deployments and computes there are, and the rules for changing them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, TypeVar
+
+from airflow_batch_endpoints.documents.base import Document, digest
+from airflow_batch_endpoints.documents.compute import BUILT_IN, KubernetesCompute, LocalCompute
+from airflow_batch_endpoints.documents.deployment import ModelDeployment, PipelineDeployment
+from airflow_batch_endpoints.documents.endpoint import Endpoint, EndpointDefaults
+from airflow_batch_endpoints.documents.loading import from_data
+from airflow_batch_endpoints.exceptions import ConflictError, DocumentError, NotFoundError, Problem
+from airflow_batch_endpoints.registry.store import PREFIX, DocumentStore
+
+INDEX = f"{PREFIX}index"
+"""What DAG parsing and pages need of every endpoint; a cache, never trusted when a job runs."""
+
+_ENDPOINT, _DEPLOYMENT, _COMPUTE = f"{PREFIX}endpoint.", f"{PREFIX}deployment.", f"{PREFIX}compute."
+Kind = TypeVar("Kind", bound=Document)
+Deployment = ModelDeployment | PipelineDeployment
+Compute = LocalCompute | KubernetesCompute
+
+
+@dataclass(frozen=True)
+class Stored:
+    """A document as it is kept."""
+
+    document: Document
+    revision: str
+    updated_at: str
+    updated_by: str | None
+
+
+class Registry:
+    """
+    Documents with their rules (Azure ML's, and those of the design).
+
+    :param store: where they are kept.
+    :param user: who changes them, for the record.
+    :param has_running_jobs: tells of an endpoint whether jobs of it are running.
+    :param now: the time, for the record.
+    """
+
+    def __init__(
+        self,
+        store: DocumentStore,
+        *,
+        user: str | None = None,
+        has_running_jobs: Callable[[str], bool] = lambda _: False,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._store = store
+        self._user = user
+        self._has_running_jobs = has_running_jobs
+        self._now = now
+
+    # -- reading ------------------------------------------------------------------------------------------------
+
+    def endpoint(self, name: str) -> Stored:
+        """Return an endpoint. :raises NotFoundError: when there is none."""
+        return self._require(_ENDPOINT + name, Endpoint, f"endpoint {name!r}", self.endpoint_names)
+
+    def deployment(self, endpoint: str, name: str) -> Stored:
+        """Return a deployment of an endpoint. :raises NotFoundError: when there is none."""
+        key, what = f"{_DEPLOYMENT}{endpoint}.{name}", f"deployment {name!r} of endpoint {endpoint!r}"
+        return self._require(key, ModelDeployment | PipelineDeployment, what, lambda: self.deployment_names(endpoint))
+
+    def compute(self, name: str) -> Stored:
+        """Return a compute; ``local`` is there without being applied. :raises NotFoundError: when there is none."""
+        if name == BUILT_IN.name and self._store.get(_COMPUTE + name) is None:
+            return Stored(BUILT_IN, digest(BUILT_IN), "", None)
+        return self._require(_COMPUTE + name, LocalCompute | KubernetesCompute, f"compute {name!r}", self.compute_names)
+
+    def endpoint_names(self) -> list[str]:
+        """Return the names of all endpoints."""
+        return [key.removeprefix(_ENDPOINT) for key in self._store.keys(_ENDPOINT)]
+
+    def deployment_names(self, endpoint: str) -> list[str]:
+        """Return the names of an endpoint's deployments."""
+        prefix = f"{_DEPLOYMENT}{endpoint}."
+        return [key.removeprefix(prefix) for key in self._store.keys(prefix)]
+
+    def compute_names(self) -> list[str]:
+        """Return the names of all computes."""
+        return sorted({BUILT_IN.name, *(key.removeprefix(_COMPUTE) for key in self._store.keys(_COMPUTE))})
+
+    def _require(self, key: str, kind: Any, what: str, names: Callable[[], Iterable[str]]) -> Stored:
+        stored = self._get(key, kind)
+        if stored is None:
+            known = ", ".join(names()) or "none"
+            raise NotFoundError(f"there is no {what}; there is: {known}")
+        return stored
+
+    def _get(self, key: str, kind: Any) -> Stored | None:
+        text = self._store.get(key)
+        return None if text is None else _decode(key, text, kind)
+
+    # -- writing ------------------------------------------------------------------------------------------------
+
+    def apply(self, documents: Iterable[Document], *, set_default: bool = False) -> list[tuple[str, Document]]:
+        """
+        Create or update documents, all or none.
+
+        :param documents: endpoints, deployments and computes, in any order.
+        :param set_default: make the (one) deployment among them the default of its endpoint.
+        :return: what was done to each: ``created``, ``updated`` or ``unchanged``.
+        :raises DocumentError: when they do not fit together, or do not fit what is there.
+        """
+        change = _Change(self, self._store)
+        documents = list(documents)
+        done = [(change.put(document), document) for document in documents]
+        if set_default:
+            deployments = [document for document in documents if isinstance(document, Deployment)]
+            if len(deployments) != 1:
+                raise DocumentError(
+                    [Problem("apply", "--set-default", f"needs exactly one deployment, found {len(deployments)}; use set-default")]
+                )
+            change.set_default(deployments[0].endpoint_name, deployments[0].name)
+        change.check()
+        change.commit()
+        return done
+
+    def set_default(self, endpoint: str, deployment: str) -> None:
+        """Make a deployment the one that invocations get which name none. Running jobs are not touched."""
+        self.deployment(endpoint, deployment)
+        change = _Change(self, self._store)
+        change.set_default(endpoint, deployment)
+        change.commit()
+
+    def delete_endpoint(self, name: str) -> None:
+        """
+        Delete an endpoint with its deployments. Its jobs and their outputs stay.
+
+        :raises ConflictError: while jobs of it are running.
+        """
+        self.endpoint(name)
+        if self._has_running_jobs(name):
+            raise ConflictError(f"endpoint {name!r} has running jobs; cancel them or wait, then delete it")
+        change = _Change(self, self._store)
+        change.delete(_ENDPOINT + name)
+        for deployment in self.deployment_names(name):
+            change.delete(f"{_DEPLOYMENT}{name}.{deployment}")
+        change.commit()
+
+    def delete_deployment(self, endpoint: str, name: str) -> None:
+        """
+        Delete a deployment. Jobs that run it have their own copy and go on.
+
+        :raises ConflictError: when it is its endpoint's default.
+        """
+        self.deployment(endpoint, name)
+        owner = self.endpoint(endpoint).document
+        if isinstance(owner, Endpoint) and owner.defaults.deployment_name == name:
+            raise ConflictError(
+                f"deployment {name!r} is the default of endpoint {endpoint!r}; set another default first, or delete the endpoint"
+            )
+        change = _Change(self, self._store)
+        change.delete(f"{_DEPLOYMENT}{endpoint}.{name}")
+        change.commit()
+
+    def delete_compute(self, name: str) -> None:
+        """
+        Delete a compute.
+
+        :raises ConflictError: while deployments name it.
+        """
+        self.compute(name)
+        users = [
+            f"{endpoint}/{deployment}"
+            for endpoint in self.endpoint_names()
+            for deployment in self.deployment_names(endpoint)
+            if getattr(self.deployment(endpoint, deployment).document, "compute", None) == name
+        ]
+        if users:
+            raise ConflictError(f"compute {name!r} is used by {', '.join(users)}; change or delete those first")
+        change = _Change(self, self._store)
+        change.delete(_COMPUTE + name)
+        change.commit()
+
+    def encode(self, document: Document) -> str:
+        """Return a document as it is kept."""
+        return json.dumps(
+            {
+                "document": document.model_dump(mode="json", by_alias=True),
+                "revision": digest(document),
+                "updated_at": self._now().isoformat(timespec="seconds"),
+                "updated_by": self._user,
+            }
+        )
+
+
+class _Change:
+    """A set of changes that are written together."""
+
+    def __init__(self, registry: Registry, store: DocumentStore) -> None:
+        self._registry = registry
+        self._store = store
+        self._expected: dict[str, str | None] = {}
+        self._documents: dict[str, Document | None] = {}
+
+    def _read(self, key: str, kind: Any) -> Any:
+        """Return a document as it will be."""
+        if key in self._documents:
+            return self._documents[key]
+        text = self._expected.setdefault(key, self._store.get(key))
+        return None if text is None else _decode(key, text, kind).document
+
+    def put(self, document: Document) -> str:
+        key, kind = _key(document), type(document)
+        before = self._read(key, kind if not isinstance(document, Deployment) else Deployment)
+        if isinstance(document, Endpoint) and isinstance(before, Endpoint) and document.defaults.deployment_name is None:
+            # Applying an endpoint again must not take its default away: the document just doesn't speak of it.
+            document = document.model_copy(update={"defaults": before.defaults})
+        if before is not None and digest(before) == digest(document):
+            return "unchanged"
+        self._documents[key] = document
+        return "created" if before is None else "updated"
+
+    def delete(self, key: str) -> None:
+        self._expected.setdefault(key, self._store.get(key))
+        self._documents[key] = None
+
+    def set_default(self, endpoint: str, deployment: str) -> None:
+        document = self._read(_ENDPOINT + endpoint, Endpoint)
+        if document is None:
+            raise NotFoundError(f"there is no endpoint {endpoint!r}; apply its document first, or together with the deployment")
+        self._documents[_ENDPOINT + endpoint] = document.model_copy(
+            update={"defaults": EndpointDefaults(deployment_name=deployment)}
+        )
+
+    def check(self) -> None:
+        """Refuse documents that name what is not there."""
+        problems = []
+        for document in self._documents.values():
+            if isinstance(document, Deployment):
+                problems += self._check_deployment(document)
+            elif isinstance(document, Endpoint) and (default := document.defaults.deployment_name):
+                if self._read(f"{_DEPLOYMENT}{document.name}.{default}", Deployment) is None:
+                    message = f"endpoint {document.name!r} has no deployment {default!r}; apply it first, or together"
+                    problems.append(Problem(f"endpoint {document.name}", "defaults.deployment_name", message))
+        if problems:
+            raise DocumentError(problems)
+
+    def _check_deployment(self, document: Deployment) -> list[Problem]:
+        source, problems = f"deployment {document.name}", []
+        if self._read(_ENDPOINT + document.endpoint_name, Endpoint) is None:
+            message = f"there is no endpoint {document.endpoint_name!r}; apply its document first, or together"
+            problems.append(Problem(source, "endpoint_name", message))
+        name = document.compute if isinstance(document, ModelDeployment) else document.settings.default_compute
+        name = name.removeprefix("azureml:") if name else None
+        if name and name != BUILT_IN.name and self._read(_COMPUTE + name, Compute) is None:
+            known = ", ".join(self._registry.compute_names())
+            message = (
+                f"there is no compute {name!r}; there is: {known}. Apply a compute document of that name, such as "
+                f"{{name: {name}, type: local}}"
+            )
+            problems.append(Problem(source, "compute", message))
+        return problems
+
+    def commit(self) -> None:
+        """Write the changes and what they make of the index."""
+        if not self._documents:
+            return
+        changes = {
+            key: None if document is None else self._registry.encode(document) for key, document in self._documents.items()
+        }
+        text = self._store.get(INDEX)
+        index = index_of(text)
+        for name in {name for key in changes if (name := _endpoint_of(key))}:
+            entry = self._entry(name)
+            if entry is None:
+                index.pop(name, None)
+            else:
+                index[name] = entry
+        changes[INDEX] = json.dumps(index, sort_keys=True)
+        self._store.write(changes, {**self._expected, INDEX: text})
+
+    def _entry(self, name: str) -> dict[str, Any] | None:
+        endpoint = self._read(_ENDPOINT + name, Endpoint)
+        if endpoint is None:
+            return None
+        prefix = f"{_DEPLOYMENT}{name}."
+        names = {key.removeprefix(prefix) for key in self._store.keys(prefix)}
+        names |= {key.removeprefix(prefix) for key in self._documents if key.startswith(prefix)}
+        deployments = {}
+        for deployment in sorted(names):
+            document = self._read(prefix + deployment, Deployment)
+            if document is not None:
+                deployments[deployment] = {
+                    "description": document.description,
+                    "compute": getattr(document, "compute", None),
+                    "type": document.type,
+                }
+        return {
+            "description": endpoint.description,
+            "tags": endpoint.tags,
+            "default": endpoint.defaults.deployment_name,
+            "deployments": deployments,
+        }
+
+
+def index_of(text: str | None) -> dict[str, Any]:
+    """Return the content of the index; an unreadable one counts as empty, for it is only a cache."""
+    try:
+        index = json.loads(text or "{}")
+    except ValueError:
+        return {}
+    return index if isinstance(index, dict) else {}
+
+
+def _endpoint_of(key: str) -> str | None:
+    if key.startswith(_ENDPOINT):
+        return key.removeprefix(_ENDPOINT)
+    return key.removeprefix(_DEPLOYMENT).partition(".")[0] if key.startswith(_DEPLOYMENT) else None
+
+
+def _key(document: Document) -> str:
+    if isinstance(document, Endpoint):
+        return _ENDPOINT + document.name
+    if isinstance(document, Deployment):
+        return f"{_DEPLOYMENT}{document.endpoint_name}.{document.name}"
+    if isinstance(document, Compute):
+        return _COMPUTE + document.name
+    raise TypeError(f"{type(document).__name__} is not kept in the registry")
+
+
+def _decode(key: str, text: str, kind: Any) -> Stored:
+    source = f"Variable {key}"
+    try:
+        stored = json.loads(text)
+        data = stored["document"]
+    except (ValueError, KeyError, TypeError):
+        raise DocumentError(
+            [Problem(source, "(document)", "is not what the registry writes; apply the document again, or delete the Variable")]
+        ) from None
+    document = from_data(data, source)
+    if not isinstance(document, kind):
+        raise DocumentError([Problem(source, "type", f"is a {type(document).__name__}; apply the document again")])
+    return Stored(document, stored.get("revision", digest(document)), stored.get("updated_at", ""), stored.get("updated_by"))

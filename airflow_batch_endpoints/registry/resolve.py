@@ -1,0 +1,95 @@
+"""From a request and the registry to a job: decided once, on every surface alike."""
+
+from __future__ import annotations
+
+from airflow_batch_endpoints.config import Settings
+from airflow_batch_endpoints.documents.compute import LocalCompute, in_bytes
+from airflow_batch_endpoints.documents.deployment import ModelDeployment
+from airflow_batch_endpoints.documents.endpoint import Endpoint
+from airflow_batch_endpoints.documents.job import JobRequest
+from airflow_batch_endpoints.exceptions import NotFoundError, UserError
+from airflow_batch_endpoints.jobs.naming import path_name
+from airflow_batch_endpoints.jobs.spec import JobSpec
+from airflow_batch_endpoints.registry.registry import Registry, Stored
+from airflow_batch_endpoints.storage.reach import check_reach
+from airflow_batch_endpoints.storage.uris import join, normalise
+
+
+def resolve(registry: Registry, request: JobRequest, *, job: str, invoker: str | None, settings: Settings) -> JobSpec:
+    """
+    Resolve a request.
+
+    :param job: name of the job, which is the run id.
+    :param invoker: who asked, as Airflow knows them.
+    :raises NotFoundError: no such endpoint, deployment or compute, or no default.
+    :raises ReachError: input or output are outside what jobs may reach.
+    :raises UserError: the deployment cannot run here.
+    """
+    stored = choose_deployment(registry, request)
+    deployment = stored.document
+    if not isinstance(deployment, ModelDeployment):
+        raise UserError(
+            f"deployment {request.endpoint}/{getattr(deployment, 'name', '')} is a pipeline; running pipeline deployments is "
+            "not supported yet, name a deployment of type: model"
+        )
+    compute = _local_compute(registry, deployment, settings)
+    input_uri = normalise(request.input_uri, what="input")
+    check_reach(input_uri, settings.allowed_input_uris, what="input", option="allowed_input_uris")
+    if request.output_uri is None:
+        output_uri = join(settings.default_output_uri, request.endpoint, path_name(job))
+    else:
+        output_uri = normalise(request.output_uri, what="output")
+        check_reach(output_uri, settings.allowed_output_uris, what="output", option="allowed_output_uris")
+    instances = request.overrides.instance_count or deployment.resources.instance_count
+    code = deployment.code_configuration
+    model_uri = deployment.model.path
+    return JobSpec(
+        endpoint=request.endpoint,
+        deployment=deployment.name,
+        deployment_revision=stored.revision,
+        job=job,
+        invoker=invoker,
+        input_uri=input_uri,
+        output_uri=output_uri,
+        allowed_input_uris=settings.allowed_input_uris,
+        model_uri=_model_uri(model_uri),
+        model_name=deployment.model.name or "model",
+        code_uri=None if code is None else normalise(code.code, what="code_configuration.code"),
+        scoring_script=None if code is None else code.scoring_script,
+        settings=request.overrides.apply(deployment.settings),
+        instance_count=min(instances, compute.max_instances or instances),
+        memory_bytes=None if compute.memory is None else in_bytes(compute.memory),
+    )
+
+
+def choose_deployment(registry: Registry, request: JobRequest) -> Stored:
+    """Return the deployment a request means: the one it names, or its endpoint's default."""
+    endpoint = registry.endpoint(request.endpoint).document
+    name = request.deployment
+    if name is None and isinstance(endpoint, Endpoint):
+        name = endpoint.defaults.deployment_name
+    if name is None:
+        known = ", ".join(registry.deployment_names(request.endpoint)) or "none"
+        raise NotFoundError(
+            f"endpoint {request.endpoint!r} has no default deployment and the request names none; there is: {known}. Name one, or "
+            f"set a default: airflow batch-endpoints set-default {request.endpoint} DEPLOYMENT"
+        )
+    return registry.deployment(request.endpoint, name)
+
+
+def _local_compute(registry: Registry, deployment: ModelDeployment, settings: Settings) -> LocalCompute:
+    name = deployment.compute or settings.default_compute
+    compute = registry.compute(name).document
+    if not isinstance(compute, LocalCompute):
+        raise UserError(f"compute {name!r} is of type kubernetes, which is not supported yet; name a compute of type local")
+    if not settings.allow_local_compute:
+        raise UserError(
+            f"compute {name!r} is local, and [batch_endpoints] allow_local_compute is off here; name another compute"
+        )
+    return compute
+
+
+def _model_uri(path: str) -> str:
+    if path.startswith(("models:/", "runs:/")):
+        return path
+    return normalise(path, what="model")
