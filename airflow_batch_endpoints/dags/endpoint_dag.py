@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 
 from airflow.sdk import DAG, Param, TriggerRule
@@ -13,6 +13,9 @@ from airflow_batch_endpoints.operators.worker import BatchWorkerOperator, alias
 
 START = datetime(2024, 1, 1)  # noqa: DTZ001 - Airflow adds its own time zone; nothing is scheduled
 OVERRIDES = "Overrides for this job"
+
+RETRIES = {"retries": 5, "retry_delay": timedelta(seconds=2), "retry_exponential_backoff": 2.0, "max_retry_delay": timedelta(minutes=5)}
+"""For lost workers; what a user must mend is never retried."""
 
 
 def endpoint_dag(endpoint: str, entry: dict[str, Any]) -> DAG:
@@ -49,7 +52,7 @@ def scoring_tasks(endpoint: str, request: dict[str, Any] | None = None, prefix: 
     :param prefix: of the task ids, with its dot, when inside a task group.
     :return: the last task.
     """
-    common: dict[str, Any] = {"endpoint": endpoint, "request": request, "plan_task_id": f"{prefix}plan"}
+    common: dict[str, Any] = {"endpoint": endpoint, "request": request, "plan_task_id": f"{prefix}plan", **RETRIES}
     plan = BatchWorkerOperator(task_id="plan", command="plan", **common)
     score = BatchWorkerOperator.partial(
         task_id="score", command="score", map_index_template="instance {{ task.instance }}", **common

@@ -25,12 +25,11 @@ if TYPE_CHECKING:
 Command = Literal["plan", "score", "publish"]
 
 SPEC_KEY = "job_spec"
-SUMMARY, PROGRESS, JOB = "summary", "progress", "job"
+SUMMARY, PROGRESS, JOB, ERROR = "summary", "progress", "job", "error"
 PROGRESS_SECONDS = 2.0
 """Least seconds between two reports of progress to Airflow."""
 _FINAL_EXIT_CODES = (2, 3, 5)
 """User error, threshold exceeded, incomplete at publication: the same command would end the same way."""
-_RETRIES = 5
 
 
 class BatchWorkerOperator(BaseOperator):
@@ -60,9 +59,6 @@ class BatchWorkerOperator(BaseOperator):
         plan_task_id: str = "plan",
         **kwargs: Any,
     ) -> None:
-        kwargs.setdefault("retries", _RETRIES)
-        kwargs.setdefault("retry_delay", 2.0)
-        kwargs.setdefault("retry_exponential_backoff", 2.0)
         super().__init__(**kwargs)
         self.command = command
         self.endpoint = endpoint
@@ -123,6 +119,7 @@ class BatchWorkerOperator(BaseOperator):
                 settings=settings(),
             )
         except UserError as error:
+            context["ti"].xcom_push(ERROR, str(error))
             raise AirflowFailException(str(error)) from None
 
     def _job_name(self, context: Context) -> str:
@@ -159,6 +156,7 @@ class BatchWorkerOperator(BaseOperator):
         report.flush()
         if ended.code == 0:
             return ended.result
+        context["ti"].xcom_push(ERROR, ended.message)
         raise _error(ended)
 
     def _environment(self) -> dict[str, str]:

@@ -1,0 +1,1 @@
+"""``airflow batch-endpoints``: endpoints, deployments, computes and jobs from a terminal."""

@@ -1,0 +1,111 @@
+"""How commands speak: tables for people, JSON and YAML for programs, sentences for errors."""
+
+from __future__ import annotations
+
+import functools
+import json
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+from rich.console import Console
+from rich.table import Table
+
+from airflow_batch_endpoints.exceptions import BatchEndpointsError, DocumentError
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+
+def command(function: Command) -> Command:
+    """Make errors of ours sentences on standard error, with an exit code that scripts can use."""
+
+    @functools.wraps(function)
+    def run(args: Any) -> None:
+        try:
+            function(args)
+        except DocumentError as error:
+            for problem in error.problems:
+                print(f"error: {problem}", file=sys.stderr)
+            raise SystemExit(error.exit_code) from None
+        except BatchEndpointsError as error:
+            print(f"error: {error}", file=sys.stderr)
+            raise SystemExit(error.exit_code) from None
+        except KeyboardInterrupt:
+            raise SystemExit(130) from None
+
+    return run  # type: ignore[return-value]
+
+
+def rows(content: Sequence[dict[str, Any]], columns: Sequence[str], output: str, *, empty: str) -> None:
+    """
+    Print a list.
+
+    :param columns: what a table shows; JSON and YAML have everything.
+    :param empty: what to say for a table without rows.
+    """
+    if output != "table":
+        _print_data(list(content), output)
+        return
+    if not content:
+        print(empty)
+        return
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for column in columns:
+        table.add_column(column, overflow="fold")
+    for row in content:
+        table.add_row(*(_text(row.get(column)) for column in columns))
+    Console().print(table)
+
+
+def one(content: dict[str, Any], output: str) -> None:
+    """Print one thing: a line per field."""
+    if output != "table":
+        _print_data(content, output)
+        return
+    table = Table(box=None, pad_edge=False, show_header=False)
+    table.add_column(style="bold", no_wrap=True)
+    table.add_column(overflow="fold")
+    for name, value in content.items():
+        if value not in (None, "", {}, [], ()):
+            table.add_row(name, _text(value))
+    Console().print(table)
+
+
+def note(text: str) -> None:
+    """Say something that is not the result."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def confirm(question: str, *, assume_yes: bool) -> None:
+    """Ask; anything but yes ends the command."""
+    if assume_yes:
+        return
+    if not sys.stdin.isatty():
+        note("error: this needs a confirmation; give --yes")
+        raise SystemExit(2)
+    if input(f"{question} [y/N] ").strip().lower() not in ("y", "yes"):
+        note("nothing was changed")
+        raise SystemExit(1)
+
+
+def _print_data(content: Any, output: str) -> None:
+    if output == "json":
+        print(json.dumps(content, indent=2, default=str))
+        return
+    import yaml
+
+    print(yaml.safe_dump(json.loads(json.dumps(content, default=str)), sort_keys=False, allow_unicode=True), end="")
+
+
+def _text(value: Any) -> str:
+    from rich.markup import escape
+
+    if value is None:
+        return ""
+    if isinstance(value, dict):
+        return "\n".join(f"{name}: {_text(entry)}" for name, entry in value.items() if entry is not None)
+    if isinstance(value, list | tuple):
+        return ", ".join(_text(entry) for entry in value)
+    if isinstance(value, int) and not isinstance(value, bool):
+        return f"{value:,}"
+    return escape(str(value))
