@@ -17,7 +17,7 @@ APPLY = ActionCommand(
     name="apply",
     help="Create or update endpoints, deployments and computes from YAML files",
     description="Create or update endpoints, deployments and computes from YAML files, all or none. Code and models that lie "
-    "beside a file are copied to [batch_endpoints] artifact_uri. Waits until a new endpoint can be invoked.",
+    "beside a file are copied to the configured artifact_uri. Waits until a new endpoint can be invoked.",
     func=lazy_load_command(f"{_COMMANDS}.documents.apply"),
     args=(
         Arg(("-f", "--file"), help="A document; may be given several times", action="append", required=True, metavar="FILE"),
@@ -61,7 +61,7 @@ INVOKE = ActionCommand(
         ENDPOINT,
         Arg(("--input",), help="URI or path of a file, a folder or a pattern", required=True, metavar="URI"),
         Arg(("-d", "--deployment"), help="Name of the deployment (default: the endpoint's default)"),
-        Arg(("--output",), help="URI or path of a folder for this job (default: below [batch_endpoints] default_output_uri)", metavar="URI"),
+        Arg(("--output",), help="URI or path of a folder for this job (default: a folder of its own below the configured default_output_uri)", metavar="URI"),
         Arg(("--input-type",), help="What the input must be", choices=("uri_folder", "uri_file")),
         Arg(
             ("--set",),

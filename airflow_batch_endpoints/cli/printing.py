@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import json
+import logging
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
@@ -13,6 +14,8 @@ from rich.table import Table
 
 from airflow_batch_endpoints.exceptions import BatchEndpointsError, DocumentError
 
+WIDE = 400
+"""Columns of a table that goes to a file or a pipe."""
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 
@@ -21,6 +24,8 @@ def command(function: Command) -> Command:
 
     @functools.wraps(function)
     def run(args: Any) -> None:
+        # What Airflow says of its own work would stand between the lines of ours.
+        logging.getLogger("airflow").setLevel(logging.WARNING)
         try:
             function(args)
         except DocumentError as error:
@@ -54,7 +59,11 @@ def rows(content: Sequence[dict[str, Any]], columns: Sequence[str], output: str,
         table.add_column(column, overflow="fold")
     for row in content:
         table.add_row(*(_text(row.get(column)) for column in columns))
-    Console().print(table)
+    console = Console()
+    if not console.is_terminal:
+        # Nobody looks: do not fold what a program may read line by line.
+        console.width = WIDE
+    console.print(table)
 
 
 def one(content: dict[str, Any], output: str) -> None:
@@ -62,13 +71,11 @@ def one(content: dict[str, Any], output: str) -> None:
     if output != "table":
         _print_data(content, output)
         return
-    table = Table(box=None, pad_edge=False, show_header=False)
-    table.add_column(style="bold", no_wrap=True)
-    table.add_column(overflow="fold")
+    console, width = Console(highlight=False), max(map(len, content)) + 2
     for name, value in content.items():
         if value not in (None, "", {}, [], ()):
-            table.add_row(name, _text(value))
-    Console().print(table)
+            text = _text(value).replace("\n", "\n" + " " * width)
+            console.print(f"[bold]{name:<{width}}[/]{text}", soft_wrap=True)
 
 
 def note(text: str) -> None:

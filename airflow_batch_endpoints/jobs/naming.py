@@ -46,3 +46,8 @@ def request_digest(conf: dict[str, Any]) -> str:
     """Return a digest of what a request asks for, to tell a repetition from another request of the same name."""
     content = {name: value for name, value in conf.items() if value not in (None, "", {})}
     return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()[:16]
+
+
+def cancel_key(endpoint: str, job: str) -> str:
+    """Return the Variable that asks the workers of a job to stop."""
+    return f"batch_endpoints.cancel.{endpoint}.{path_name(job)}"

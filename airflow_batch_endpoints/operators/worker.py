@@ -16,6 +16,7 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
 from airflow_batch_endpoints.computes.local import LocalWorker, WorkerExit
 from airflow_batch_endpoints.jobs import environment
+from airflow_batch_endpoints.jobs.naming import cancel_key
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -216,13 +217,6 @@ def _error(ended: WorkerExit) -> AirflowException:
 def submission_of(context: Context) -> str:
     """Return what tells this submission of a run from those before it was cleared."""
     return str(context["dag_run"].clear_number or 0)
-
-
-def cancel_key(endpoint: str, job: str) -> str:
-    """Return the Variable that asks the workers of a job to stop."""
-    from airflow_batch_endpoints.jobs.naming import path_name
-
-    return f"batch_endpoints.cancel.{endpoint}.{path_name(job)}"
 
 
 def alias(endpoint: str) -> AssetAlias:

@@ -62,14 +62,26 @@ def model_dir(spec: JobSpec, model: Path, folder: Path) -> Path:
     """
     Arrange what scripts find in ``AZUREML_MODEL_DIR``: the model's folder or file under its own name.
 
+    The files are hard links where that is possible: MLflow refuses a model behind a symbolic link.
+
     :return: the folder to name there.
     """
     parent = folder / "model-dir"
-    parent.mkdir(parents=True, exist_ok=True)
-    link = parent / spec.model_name
-    if not link.is_symlink():
-        link.symlink_to(model)
+    target = parent / spec.model_name
+    if not target.exists():
+        parent.mkdir(parents=True, exist_ok=True)
+        if model.is_dir():
+            shutil.copytree(model, target, copy_function=_link)
+        else:
+            _link(str(model), str(target))
     return parent
+
+
+def _link(source: str, target: str) -> None:
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
 
 
 def _fetch_files(uri: str, target: Path) -> Path:

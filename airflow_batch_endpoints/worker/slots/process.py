@@ -138,13 +138,18 @@ def describe(error: BaseException) -> dict[str, Any]:
         message = str(error)
     except Exception as broken:  # noqa: BLE001 - an exception whose __str__ raises is still a failure to report
         message = f"(its message cannot be printed: {type(broken).__name__})"
-    trace = "".join(tracebacks.format_exception(type(error), error, error.__traceback__, limit=-20))
-    kind = getattr(error, "error_type", None) or type(error).__name__
     return {
-        "error_type": str(kind),
+        "error_type": type(error).__name__,
         "message": message[:MAX_MESSAGE],
-        "traceback": getattr(error, "traceback_text", "") or trace[-MAX_TRACEBACK:],
+        "traceback": _trace(error)[-MAX_TRACEBACK:],
     }
+
+
+def _trace(error: BaseException) -> str:
+    """Where it happened, without our own frames: people look for theirs."""
+    ours = str(Path(__file__).parents[2])
+    frames = [frame for frame in tracebacks.extract_tb(error.__traceback__) if not frame.filename.startswith(ours)]
+    return "".join(tracebacks.format_list(frames[-10:]))
 
 
 if __name__ == "__main__":

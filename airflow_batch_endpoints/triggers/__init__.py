@@ -1,0 +1,1 @@
+"""Triggers: waiting for jobs without a worker slot."""
