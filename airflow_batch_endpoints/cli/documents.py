@@ -9,12 +9,9 @@ from typing import Any
 
 from airflow_batch_endpoints.cli.printing import command, confirm, note, one, rows
 from airflow_batch_endpoints.config import settings
-from airflow_batch_endpoints.documents.base import Document
-from airflow_batch_endpoints.documents.deployment import ModelDeployment, PipelineDeployment
-from airflow_batch_endpoints.documents.endpoint import Endpoint
 from airflow_batch_endpoints.documents.loading import load
 from airflow_batch_endpoints.exceptions import BatchEndpointsError, DocumentError
-from airflow_batch_endpoints.registry.registry import Registry, Stored
+from airflow_batch_endpoints.registry.registry import Registry, Stored, described
 
 POLL_SECONDS = 0.25
 ASK_AGAIN_SECONDS = 2.0
@@ -52,24 +49,10 @@ def apply(args: Any) -> None:
     artifact_uri = settings().artifact_uri
     staged = [stage(document, base, artifact_uri) for base, document in documents]
     done = registry().apply(staged, set_default=args.set_default)
-    content = [{"kind": _kind(document), "name": _name(document), "result": what} for what, document in done]
-    rows(content, ("kind", "name", "result"), args.output, empty="nothing to apply")
+    content = [described(what, document) for what, document in done]
+    rows(content, ("kind", "endpoint", "name", "result"), args.output, empty="nothing to apply")
     if not args.no_wait:
-        _wait_for_dags(sorted({_endpoint_of(document) for document in staged} - {""}))
-
-
-def _kind(document: Document) -> str:
-    if isinstance(document, Endpoint):
-        return "endpoint"
-    return "deployment" if isinstance(document, ModelDeployment | PipelineDeployment) else "compute"
-
-
-def _name(document: Any) -> str:
-    return f"{document.endpoint_name}/{document.name}" if _kind(document) == "deployment" else str(document.name)
-
-
-def _endpoint_of(document: Any) -> str:
-    return {"endpoint": "name", "deployment": "endpoint_name"}.get(_kind(document), "") and _name(document).partition("/")[0]
+        _wait_for_dags(sorted({applied["endpoint"] for applied in content} - {""}))
 
 
 def _wait_for_dags(endpoints: list[str]) -> None:

@@ -303,6 +303,16 @@ class _Change:
         }
 
 
+def described(result: str, document: Document) -> dict[str, str]:
+    """Say of an applied document what it is, whose, and what was done to it."""
+    name = str(getattr(document, "name", ""))
+    if isinstance(document, Deployment):
+        kind, endpoint = "deployment", document.endpoint_name
+    else:
+        kind, endpoint = ("endpoint", name) if isinstance(document, Endpoint) else ("compute", "")
+    return {"kind": kind, "name": name, "endpoint": endpoint, "result": result}
+
+
 def index_of(text: str | None) -> dict[str, Any]:
     """Return the content of the index; an unreadable one counts as empty, for it is only a cache."""
     try:

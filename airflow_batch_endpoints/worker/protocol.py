@@ -458,6 +458,9 @@ class Coordinator:
         if batch is None:
             self._seal_again(slot, hand, reason)
             return
+        if not hand.is_started:
+            self._init_failed(slot, hand, Failure("WorkerDied", f"the process {reason} before it was ready"))
+            return
         deaths = batch.deaths + 1
         log.warning("slot %d died in mini-batch %d: %s", slot, batch.mini_batch, reason)
         if len(batch.items) > 1 and deaths > self._rules.max_retries:

@@ -93,7 +93,7 @@ def _column(series: pd.Series[Any]) -> pa.Array:
     if series.dtype == object:
         return _array([_plain(value) for value in series])
     try:
-        array = pa.Array.from_pandas(series, from_pandas=False)
+        array = pa.array(series, from_pandas=False)
     except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, TypeError):
         return _array([str(value) for value in series])
     array = array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array

@@ -138,7 +138,9 @@ class SlotPool:
                 left = min(left, MEMORY_POLL)
                 self._enforce_memory()
             for key, _ in self._selector.select(max(0.0, left)):
-                key.data()
+                # What one event closes, the next one of the same round must not touch.
+                if self._selector.get_map().get(key.fd) is key:
+                    key.data()
             if time.monotonic() >= deadline:
                 break
         events, self._pending = self._pending, []

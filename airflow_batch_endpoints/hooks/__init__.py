@@ -1,0 +1,1 @@
+"""Hooks: endpoints and jobs from the code of a task."""

@@ -1,0 +1,178 @@
+"""Invoking an endpoint from a DAG: one job for one task instance, whatever happens to the task."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import NEVER_EXPIRE, BaseOperator, BaseOperatorLink, conf
+from airflow.sdk.exceptions import AirflowFailException
+
+from airflow_batch_endpoints.exceptions import UserError
+from airflow_batch_endpoints.hooks.batch_endpoint import BatchEndpointHook, job_name
+from airflow_batch_endpoints.jobs.naming import dag_id
+from airflow_batch_endpoints.triggers.job import FINAL_RUN_STATES, BatchJobTrigger
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+    from airflow.sdk.types import TaskInstanceKey
+
+_NUMBER, _FINISHED = "job_number", "job_finished"
+JOB_XCOM = "job"
+
+
+class BatchJobLink(BaseOperatorLink):
+    """Leads from the task that invoked an endpoint to the job's run."""
+
+    name = "Batch job"
+
+    @property
+    def xcom_key(self) -> str:
+        """Where the address is kept."""
+        return "_link_BatchJobLink"
+
+    def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:  # noqa: ARG002 - Airflow's signature
+        """Return the address; it is put into the XCom by the operator."""
+        return ""
+
+
+class BatchInvokeOperator(BaseOperator):
+    """
+    Starts a job of a batch endpoint and waits for it.
+
+    A retry finds its own job again: it goes on waiting, takes the result, or resumes the job when it failed. A task
+    that is cleared after it succeeded starts a new job. A person who ends the task cancels the job; a worker or
+    triggerer that shuts down does not.
+
+    :param endpoint: name of the endpoint (templated).
+    :param input_data: URI of a file, a folder or a pattern (templated).
+    :param deployment: name of the deployment; the endpoint's default by default (templated).
+    :param output_uri: URI of a folder for this job alone; by default below ``[batch_endpoints] default_output_uri`` (templated).
+    :param settings: overrides for this job: ``instance_count``, ``mini_batch_size``, ``error_threshold``, ``output_file_name``,
+        ``max_retries``, ``timeout`` (templated).
+    :param wait_for_completion: whether to wait; otherwise the task succeeds when the job is started.
+    :param deferrable: whether to wait in the triggerer, without a worker slot.
+    :param poll_interval: seconds between looks at the job.
+    :return: the job's summary: state, counts, files, ``output_uri``; without waiting ``{"endpoint", "job"}``.
+    """
+
+    template_fields: Sequence[str] = ("endpoint", "input_data", "deployment", "output_uri", "settings")
+    operator_extra_links = (BatchJobLink(),)
+    ui_color = "#e8f0fe"
+
+    def __init__(
+        self,
+        *,
+        endpoint: str,
+        input_data: str,
+        deployment: str | None = None,
+        output_uri: str | None = None,
+        settings: dict[str, Any] | None = None,
+        wait_for_completion: bool = True,
+        deferrable: bool = conf.getboolean("operators", "default_deferrable", fallback=False),
+        poll_interval: float = 2.0,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.endpoint = endpoint
+        self.input_data = input_data
+        self.deployment = deployment
+        self.output_uri = output_uri
+        self.settings = settings
+        self.wait_for_completion = wait_for_completion
+        self.deferrable = deferrable
+        self.poll_interval = poll_interval
+        self._job: tuple[str, str] | None = None
+
+    @cached_property
+    def hook(self) -> BatchEndpointHook:
+        """The endpoints of this Airflow."""
+        return BatchEndpointHook()
+
+    def execute(self, context: Context) -> dict[str, Any]:
+        """Start the job, or find it again, and wait."""
+        job = self._current_job(context)
+        submission = self._submit(context, job)
+        self._tell(context, job)
+        if not self.wait_for_completion:
+            return {"endpoint": self.endpoint, "job": job}
+        if self.hook.state(self.endpoint, job) not in FINAL_RUN_STATES:
+            if self.deferrable:
+                self.defer(
+                    trigger=BatchJobTrigger(
+                        endpoint=self.endpoint, job=job, submission=submission, poll_interval=self.poll_interval
+                    ),
+                    method_name="execute_complete",
+                )
+            self._job = (job, submission)
+            while self.hook.state(self.endpoint, job) not in FINAL_RUN_STATES:
+                time.sleep(self.poll_interval)
+            self._job = None
+        return self._result(context, job)
+
+    def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
+        """Take the result after waiting in the triggerer."""
+        return self._result(context, event["job"])
+
+    def on_kill(self) -> None:
+        """Cancel the job when the task is ended while it waits."""
+        if self._job is not None:
+            job, submission = self._job
+            self.hook.cancel(self.endpoint, job, submission, "the task that invoked it was ended")
+
+    # -- the job of this task instance ------------------------------------------------------------------------------
+
+    def _current_job(self, context: Context) -> str:
+        """Return the name of the job: the same for every try until one has succeeded."""
+        store, ti = context["task_state_store"], context["ti"]
+        number = int(store.get(_NUMBER) or 0)
+        if store.get(_FINISHED) == number:
+            number += 1
+            store.set(_NUMBER, number, retention=NEVER_EXPIRE)
+        map_index = -1 if ti.map_index is None else ti.map_index
+        return job_name(ti.dag_id, ti.run_id, ti.task_id, map_index, number)
+
+    def _submit(self, context: Context, job: str) -> str:
+        """Start the job, reconnect to it, or resume it, and return which submission of it runs now."""
+        store = context["task_state_store"]
+        key = f"submissions.{job}"
+        submissions = int(store.get(key) or 0)
+        state = self.hook.state(self.endpoint, job)
+        try:
+            if state is None:
+                started = self.hook.start(self.endpoint, job, self._conf())
+                self.log.info("%s job %s", "started" if started else "found", job)
+            elif state == "failed":
+                submissions += 1
+                store.set(key, submissions, retention=NEVER_EXPIRE)
+                self.hook.start(self.endpoint, job, self._conf(), resume=True)
+                self.log.info("job %s had failed; it goes on from its last finished shard", job)
+            else:
+                self.log.info("found job %s (%s)", job, state)
+        except UserError as error:
+            raise AirflowFailException(str(error)) from None
+        return str(submissions)
+
+    def _conf(self) -> dict[str, Any]:
+        parameters = {"input": self.input_data, "deployment": self.deployment, "output": self.output_uri, **(self.settings or {})}
+        return {name: value for name, value in parameters.items() if value is not None}
+
+    def _tell(self, context: Context, job: str) -> None:
+        """Leave the name of the job and the way to its run."""
+        ti = context["ti"]
+        base = conf.get("api", "base_url", fallback="").rstrip("/")
+        ti.xcom_push(JOB_XCOM, {"endpoint": self.endpoint, "job": job})
+        ti.xcom_push("_link_BatchJobLink", f"{base}/dags/{dag_id(self.endpoint)}/runs/{job}")
+
+    def _result(self, context: Context, job: str) -> dict[str, Any]:
+        state = self.hook.state(self.endpoint, job)
+        if state != "success":
+            reason = self.hook.error(self.endpoint, job)
+            raise RuntimeError(f"job {job!r} of endpoint {self.endpoint!r} failed: {reason}")
+        store = context["task_state_store"]
+        store.set(_FINISHED, int(store.get(_NUMBER) or 0), retention=NEVER_EXPIRE)
+        return self.hook.summary(self.endpoint, job)
+
+

@@ -1,0 +1,1 @@
+"""Sensors: waiting for jobs that something else has started."""

@@ -1,0 +1,15 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture(scope="session")
+def cases() -> Path:
+    """The folder of cases with known outcomes that BATCH_ENDPOINTS_CASES names."""
+    folder = os.environ.get("BATCH_ENDPOINTS_CASES")
+    if not folder:
+        pytest.skip("BATCH_ENDPOINTS_CASES names no folder of cases")
+    return Path(folder)

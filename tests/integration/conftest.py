@@ -1,0 +1,189 @@
+"""A real Airflow for the tests: scheduler, API server, dag-processor, triggerer and real task processes."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from demo.airflow_instance import AirflowInstance
+
+EXAMPLES = Path(__file__).parents[2] / "example_dags"
+DAGS = Path(__file__).parent / "dags"
+
+
+@dataclass
+class RealAirflow(AirflowInstance):
+    """An Airflow that looks more often than one should, so that tests need not wait."""
+
+    data: Path = field(default_factory=Path)
+
+    def environment(self) -> dict[str, str]:
+        options = {
+            "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "2",
+            "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "5",
+            "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.2",
+            "AIRFLOW__CORE__MIN_SERIALIZED_DAG_UPDATE_INTERVAL": "2",
+            "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "20",
+            "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "2",
+            "BATCH_ENDPOINTS_EXAMPLES": str(self.data),
+        }
+        return super().environment() | options
+
+    def cli(self, *arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
+        """Run ``airflow batch-endpoints``."""
+        done = subprocess.run(
+            self.command("batch-endpoints", *arguments), env=self.environment(), capture_output=True, text=True, check=False
+        )
+        assert done.returncode == code, done.stdout + done.stderr
+        return done
+
+    def api(self, method: str, path: str, body: Any = None) -> Any:
+        request = urllib.request.Request(
+            f"{self.url}/api/v2/{path}",
+            method=method,
+            data=None if body is None else json.dumps(body).encode(),
+            headers={"Content-Type": "application/json", "Authorization": f"Bearer {self._token()}"},
+        )
+        for _ in range(5):
+            try:
+                with urllib.request.urlopen(request, timeout=60) as answer:
+                    content = answer.read()
+                    return json.loads(content) if content else None
+            except urllib.error.HTTPError as error:
+                # On SQLite the API server answers 500 while another process holds the lock.
+                if error.code != 500:
+                    raise AssertionError(f"{error.code} {error.read().decode()}") from error
+            time.sleep(1)
+        raise AssertionError(f"{method} {path} answered 500 again and again")
+
+    def _token(self) -> str:
+        with urllib.request.urlopen(f"{self.url}/auth/token", timeout=60) as answer:
+            return str(json.load(answer)["access_token"])
+
+    def job(self, endpoint: str, name: str) -> dict[str, Any]:
+        return dict(json.loads(self.cli("jobs", "show", endpoint, name, "-o", "json").stdout))
+
+    def trigger(self, dag_id: str, run_id: str, conf: dict[str, Any] | None = None) -> None:
+        self.eventually(lambda: self.has_dag(dag_id))
+        self.api("PATCH", f"dags/{dag_id}", {"is_paused": False})
+        self.api("POST", f"dags/{dag_id}/dagRuns", {"dag_run_id": run_id, "logical_date": None, "conf": conf or {}})
+
+    def has_dag(self, dag_id: str) -> bool:
+        try:
+            self.api("GET", f"dags/{dag_id}")
+        except AssertionError:
+            return False
+        return True
+
+    def state(self, dag_id: str, run_id: str) -> str:
+        return str(self.api("GET", f"dags/{dag_id}/dagRuns/{run_id}")["state"])
+
+    def wait(self, dag_id: str, run_id: str, *states: str, seconds: float = 180) -> str:
+        wanted = states or ("success", "failed")
+        try:
+            return self.eventually(lambda: (state := self.state(dag_id, run_id)) in wanted and state, seconds)
+        except AssertionError:
+            raise AssertionError(f"{dag_id} {run_id} is {self.state(dag_id, run_id)}, not {wanted}\n{self.logs(dag_id, run_id)}") from None
+
+    def clear(self, dag_id: str, run_id: str) -> None:
+        self.api("POST", f"dags/{dag_id}/dagRuns/{run_id}/clear", {"dry_run": False})
+
+    def fail(self, dag_id: str, run_id: str) -> None:
+        self.api("PATCH", f"dags/{dag_id}/dagRuns/{run_id}", {"state": "failed"})
+
+    def tasks(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
+        return list(self.api("GET", f"dags/{dag_id}/dagRuns/{run_id}/taskInstances")["task_instances"])
+
+    def logs(self, dag_id: str, run_id: str) -> str:
+        folder = self.home / "logs" / f"dag_id={dag_id}" / f"run_id={run_id}"
+        return "\n".join(f"--- {path}\n{path.read_text()[-3000:]}" for path in sorted(folder.rglob("*.log")))
+
+    def eventually(self, what: Callable[[], Any], seconds: float = 120) -> Any:
+        deadline = time.monotonic() + seconds
+        while not (found := what()):
+            assert time.monotonic() < deadline, "it did not happen"
+            time.sleep(0.3)
+        return found
+
+    def workers(self, command: str, job: str = "") -> list[int]:
+        """Return the processes of this instance that run a command of the worker."""
+        found = []
+        for folder in Path("/proc").iterdir():
+            if not folder.name.isdigit():
+                continue
+            try:
+                arguments = (folder / "cmdline").read_bytes().split(b"\0")
+                outside = f"{self.home}".encode() not in b"\0".join(arguments)
+            except OSError:
+                continue
+            if b"airflow_batch_endpoints.worker" in arguments and command.encode() in arguments:
+                if command != "plan" and outside or (job and job.encode() not in arguments):
+                    continue
+                found.append(int(folder.name))
+        return found
+
+    def kill_component(self, name: str) -> None:
+        pids = json.loads((self.home / "components.json").read_text())
+        os.killpg(pids[name], signal.SIGKILL)
+
+    def start_component(self, name: str) -> None:
+        pids = json.loads((self.home / "components.json").read_text())
+        pids[name] = self._log(name, self.command(name)).pid
+        (self.home / "components.json").write_text(json.dumps(pids))
+        self.eventually(self.is_healthy)
+
+    def inputs(self, name: str, files: int) -> Path:
+        folder = self.data / name
+        folder.mkdir(parents=True, exist_ok=True)
+        for number in range(files):
+            (folder / f"{number:03}.csv").write_text(f"{number}\n")
+        return folder
+
+    def script_endpoint(self, name: str, source: str, **settings: Any) -> Path:
+        """Apply an endpoint with a deployment that runs a script, and return the folder of its documents."""
+        folder = self.data / "documents" / name
+        (folder / "code").mkdir(parents=True, exist_ok=True)
+        (folder / "model").mkdir(exist_ok=True)
+        (folder / "model" / "weights.txt").write_text("1\n")
+        (folder / "code" / "score.py").write_text(source)
+        (folder / "endpoint.yml").write_text(json.dumps({"name": name, "description": f"the endpoint {name}"}))
+        deployment = {
+            "name": "main", "endpoint_name": name, "type": "model", "model": {"path": "model"},
+            "code_configuration": {"code": "code", "scoring_script": "score.py"}, "settings": settings,
+        }  # fmt: skip
+        (folder / "deployment.yml").write_text(json.dumps(deployment))
+        self.cli("apply", "-f", str(folder / "endpoint.yml"), "-f", str(folder / "deployment.yml"), "--set-default")
+        return folder
+
+
+@pytest.fixture(scope="session")
+def airflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealAirflow]:
+    """One Airflow for all tests of the session."""
+    root = tmp_path_factory.mktemp("airflow")
+    data = root / "data"
+    data.mkdir()
+    instance = RealAirflow(
+        home=root / "home", allowed_input_uris=data.as_uri(), mlflow_tracking_uri=f"sqlite:///{root}/mlflow.db", data=data
+    )
+    dags = instance.home / "dags"
+    dags.mkdir(parents=True)
+    for folder in (EXAMPLES, DAGS):
+        for path in sorted(folder.iterdir()):
+            if path.suffix == ".py" or path.is_dir():
+                (dags / path.name).symlink_to(path)
+    try:
+        instance.start()
+        yield instance
+    finally:
+        instance.stop()

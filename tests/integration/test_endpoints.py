@@ -1,0 +1,196 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+from pathlib import Path
+
+import pytest
+
+from tests.integration.conftest import RealAirflow
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
+
+ECHO = "import os\ndef init(): pass\ndef run(b): return [os.path.basename(p) for p in b]\n"
+SLOW = "import os, time\ndef init(): pass\ndef run(b):\n    time.sleep(0.4)\n    return [os.path.basename(p) for p in b]\n"
+
+
+def rows(job: dict[str, str]) -> list[str]:
+    text = Path(job["output"].removeprefix("file://"), "predictions.csv").read_text()
+    return [line.strip('"') for line in text.splitlines()[1:]]
+
+
+def names(count: int) -> list[str]:
+    return [f"{number:03}.csv" for number in range(count)]
+
+
+@pytest.fixture(scope="module")
+def echo(airflow: RealAirflow) -> str:
+    airflow.script_endpoint("echo", ECHO, mini_batch_size=2)
+    airflow.inputs("small", 7)
+    return "echo"
+
+
+@pytest.fixture(scope="module")
+def slow(airflow: RealAirflow) -> str:
+    airflow.script_endpoint("slow", SLOW, mini_batch_size=1, max_concurrency_per_instance=2)
+    airflow.inputs("many", 30)
+    return "slow"
+
+
+def test_apply_invoke_predictions(airflow: RealAirflow, echo: str) -> None:
+    done = airflow.cli("invoke", echo, "--input", str(airflow.data / "small"), "--wait", "--format", "json", "--job-name", "first")
+    job = json.loads(done.stdout)
+    assert (job["state"], job["deployment"], job["error"]) == ("Completed", "main", None)
+    assert (job["counts"]["listed"], job["counts"]["succeeded"], job["counts"]["failed"]) == (7, 7, 0)
+    assert rows(job) == names(7)
+    assert json.loads(airflow.cli("jobs", "list", echo, "-o", "json").stdout)[0]["name"] == "first"
+    airflow.cli("jobs", "download", echo, "first", str(airflow.data / "downloaded"))
+    assert (airflow.data / "downloaded" / "predictions.csv").read_bytes() == Path(job["output"][7:], "predictions.csv").read_bytes()
+
+
+def test_one_name_is_one_job(airflow: RealAirflow, echo: str) -> None:
+    arguments = ("invoke", echo, "--job-name", "named", "--wait", "--input")
+    airflow.cli(*arguments, str(airflow.data / "small"))
+    assert "found job named" in airflow.cli(*arguments, str(airflow.data / "small")).stderr
+    assert "asks for something else" in airflow.cli(*arguments, str(airflow.data), code=2).stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (("--input", "/etc"), "allowed_input_uris"),
+        (("--input", "{data}/../../../../etc"), "allowed_input_uris"),
+        (("--input", "{data}/small", "--output", "/tmp/elsewhere"), "allowed_output_uris"),
+        (("--input", "gopher://x/y"), "scheme"),
+        (("--input", "{data}/small", "--deployment", "ghost"), "there is: main"),
+        (("--input", "{data}/small", "--set", "mini_batch_size=0"), "mini_batch_size"),
+        (("--input", "{data}/small", "--set", "model=x"), "expected name=value"),
+        (("--input", "http://169.254.169.254/latest"), "allowed_input_uris"),
+    ],
+)
+def test_bad_requests_start_nothing(airflow: RealAirflow, echo: str, arguments: tuple[str, ...], sentence: str) -> None:
+    before = airflow.cli("jobs", "list", echo, "-o", "json").stdout
+    done = airflow.cli("invoke", echo, *(argument.format(data=airflow.data) for argument in arguments), code=2)
+    assert sentence in done.stderr
+    assert "Traceback" not in done.stderr
+    assert airflow.cli("jobs", "list", echo, "-o", "json").stdout == before
+
+
+@pytest.mark.parametrize("conf", [{"input": "file:///etc"}, {}, {"input": "x://y"}, {"input": "file:///x", "surprise": 1}])
+def test_bad_requests_of_the_form_end_in_one_sentence(airflow: RealAirflow, echo: str, conf: dict[str, str]) -> None:
+    run = f"bad-{abs(hash(str(conf)))}"
+    airflow.trigger("batch_endpoint.echo", run, conf)
+    assert airflow.wait("batch_endpoint.echo", run) == "failed"
+    states = {task["task_id"]: (task["state"], task["try_number"]) for task in airflow.tasks("batch_endpoint.echo", run)}
+    assert states["plan"] == ("failed", 1), "a user's mistake is not retried"
+    assert airflow.job(echo, run)["error"]
+
+
+def test_the_form_of_an_endpoint(airflow: RealAirflow, echo: str) -> None:
+    details = airflow.api("GET", "dags/batch_endpoint.echo/details")
+    assert details["description"] == "the endpoint echo"
+    assert details["params"]["deployment"]["schema"]["examples"] == ["main"]
+    assert all(param["value"] is None for param in details["params"].values())
+    airflow.trigger("batch_endpoint.echo", "form", {"input": f"{airflow.data}/small", "mini_batch_size": 3})
+    assert airflow.wait("batch_endpoint.echo", "form") == "success"
+
+
+def test_lost_coordinator_lost_scheduler(airflow: RealAirflow, slow: str) -> None:
+    airflow.cli("invoke", slow, "--input", str(airflow.data / "many"), "--job-name", "disturbed")
+    (coordinator,) = airflow.eventually(lambda: airflow.workers("score", "disturbed"))
+    commits = airflow.home / "batch_endpoints/outputs/slow/disturbed/_batch/commits"
+    airflow.eventually(lambda: commits.exists() and len(list(commits.iterdir())) >= 3)
+    os.kill(coordinator, signal.SIGKILL)
+    airflow.eventually(lambda: airflow.workers("score", "disturbed"))
+    airflow.kill_component("scheduler")
+    airflow.start_component("scheduler")
+    if airflow.wait("batch_endpoint.slow", "disturbed") == "failed":
+        airflow.clear("batch_endpoint.slow", "disturbed")
+        airflow.wait("batch_endpoint.slow", "disturbed", "success")
+    job = airflow.job(slow, "disturbed")
+    assert rows(job) == names(30)
+    assert job["counts"]["listed"] == job["counts"]["succeeded"] == 30
+
+
+def test_cancel_then_clear(airflow: RealAirflow, slow: str) -> None:
+    airflow.cli("invoke", slow, "--input", str(airflow.data / "many"), "--job-name", "canceled")
+    airflow.eventually(lambda: airflow.workers("score", "canceled"))
+    airflow.cli("jobs", "cancel", slow, "canceled")
+    airflow.eventually(lambda: not airflow.workers("score", "canceled"), 60)
+    assert airflow.job(slow, "canceled")["state"] == "Canceled"
+    assert "ended already" in airflow.cli("jobs", "cancel", slow, "canceled", code=2).stderr
+    airflow.clear("batch_endpoint.slow", "canceled")
+    airflow.wait("batch_endpoint.slow", "canceled", "success")
+    assert rows(airflow.job(slow, "canceled")) == names(30)
+
+
+def test_a_running_job_keeps_its_deployment(airflow: RealAirflow) -> None:
+    folder = airflow.script_endpoint("changing", SLOW, mini_batch_size=1)
+    airflow.inputs("some", 12)
+    airflow.cli("invoke", "changing", "--input", str(airflow.data / "some"), "--job-name", "steady")
+    airflow.eventually(lambda: airflow.workers("score", "steady"))
+    (folder / "code" / "score.py").write_text("def init(): raise RuntimeError('the new one')\ndef run(b): return b\n")
+    airflow.cli("apply", "-f", str(folder / "deployment.yml"))
+    assert "running jobs" in airflow.cli("delete", "changing", "--yes", code=2).stderr
+    assert "is the default" in airflow.cli("delete", "changing", "-d", "main", "--yes", code=2).stderr
+    airflow.wait("batch_endpoint.changing", "steady", "success")
+    assert rows(airflow.job("changing", "steady")) == names(12)
+    airflow.cli("delete", "changing", "--yes")
+    assert "changing" not in airflow.cli("list").stdout
+    assert airflow.job("changing", "steady")["state"] == "Completed", "jobs outlive their endpoint"
+
+
+# -- invoking from DAGs -------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def invoked(airflow: RealAirflow) -> str:
+    airflow.script_endpoint("invoked", SLOW, mini_batch_size=1)
+    airflow.inputs("small", 7)
+    airflow.inputs("some", 12)
+    return "invoked"
+
+
+def jobs_of(airflow: RealAirflow, dag_id: str) -> list[dict[str, str]]:
+    jobs = json.loads(airflow.cli("jobs", "list", "invoked", "--limit", "100", "-o", "json").stdout)
+    return [job for job in jobs if job["name"].startswith(f"{dag_id}.")]
+
+
+@pytest.mark.parametrize("how", ["waiting", "deferrable", "starting"])
+def test_invoking_from_a_dag_and_again_after_success(airflow: RealAirflow, invoked: str, how: str) -> None:
+    dag_id = f"invoking_{how}"
+    airflow.trigger(dag_id, "one")
+    airflow.wait(dag_id, "one", "success")
+    (job,) = jobs_of(airflow, dag_id)
+    assert rows(job) == names(7)
+    if how != "starting":
+        airflow.clear(dag_id, "one")
+        airflow.wait(dag_id, "one", "success")
+        assert len(jobs_of(airflow, dag_id)) == 2, "a task cleared after success starts a new job"
+
+
+def test_a_retry_reconnects_to_its_job(airflow: RealAirflow, invoked: str) -> None:
+    before = len(jobs_of(airflow, "invoking_waiting"))
+    airflow.trigger("invoking_waiting", "killed", {"folder": "some"})
+    airflow.eventually(lambda: len(jobs_of(airflow, "invoking_waiting")) > before)
+    task = airflow.eventually(lambda: [t for t in airflow.tasks("invoking_waiting", "killed") if t["state"] == "running" and t["pid"]])
+    os.kill(task[0]["pid"], signal.SIGKILL)
+    airflow.wait("invoking_waiting", "killed", "success")
+    assert len(jobs_of(airflow, "invoking_waiting")) == before + 1
+    assert airflow.tasks("invoking_waiting", "killed")[0]["try_number"] >= 2
+
+
+@pytest.mark.parametrize("how", ["waiting", "deferrable"])
+def test_a_person_ending_the_task_cancels_the_job(airflow: RealAirflow, invoked: str, how: str) -> None:
+    dag_id = f"invoking_{how}"
+    airflow.inputs("long", 200)
+    before = {job["name"] for job in jobs_of(airflow, dag_id)}
+    airflow.trigger(dag_id, "ended", {"folder": "long"})
+    (name,) = airflow.eventually(lambda: {job["name"] for job in jobs_of(airflow, dag_id)} - before)
+    airflow.eventually(lambda: airflow.workers("score", name))
+    wanted = "deferred" if how == "deferrable" else "running"
+    airflow.eventually(lambda: airflow.tasks(dag_id, "ended")[0]["state"] == wanted)
+    airflow.fail(dag_id, "ended")
+    airflow.eventually(lambda: not airflow.workers("score", name), 60)
+    assert airflow.wait("batch_endpoint.invoked", name) == "failed"
