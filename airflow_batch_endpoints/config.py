@@ -1,4 +1,4 @@
-"""The options of ``[batch_endpoints]``: one table for Airflow's configuration reference, and functions that read them when asked."""
+"""The options of ``[batch_endpoints]``: one table for Airflow's reference, and properties that read them when asked."""
 
 from __future__ import annotations
 
@@ -11,7 +11,9 @@ SECTION = "batch_endpoints"
 _VERSION = "0.1.0"
 
 
-def _option(description: str, *, type: str = "string", example: str | None = None, default: str | None) -> dict[str, Any]:
+def _option(
+    description: str, *, type: str = "string", example: str | None = None, default: str | None
+) -> dict[str, Any]:
     return {
         "description": description,
         "version_added": _VERSION,

@@ -58,8 +58,7 @@ class Problem:
 
 
 class DocumentError(UserError):
-    """
-    A document breaks its rules.
+    """A document breaks its rules.
 
     :param problems: every problem of the document, in one pass.
     """

@@ -30,9 +30,7 @@ def get_provider_info() -> dict[str, Any]:
                 ],
             }
         ],
-        "sensors": [
-            {"integration-name": "Batch endpoints", "python-modules": ["airflow_batch_endpoints.sensors.job"]}
-        ],
+        "sensors": [{"integration-name": "Batch endpoints", "python-modules": ["airflow_batch_endpoints.sensors.job"]}],
         "hooks": [
             {"integration-name": "Batch endpoints", "python-modules": ["airflow_batch_endpoints.hooks.batch_endpoint"]}
         ],

@@ -72,9 +72,7 @@ class Demo:
     def _invoke(self, *arguments: str) -> dict[str, Any]:
         """Invoke, wait with a progress bar, and return the job."""
         name = f"demo-{time.time_ns() // 1_000_000}"
-        self._endpoints(
-            "invoke", "flights", "--input", self.data.as_uri(), "--job-name", name, "--wait", *arguments
-        )
+        self._endpoints("invoke", "flights", "--input", self.data.as_uri(), "--job-name", name, "--wait", *arguments)
         command = self.airflow.command("batch-endpoints", "jobs", "show", "flights", name, "--output", "json")
         shown = subprocess.run(command, env=self.airflow.environment(), check=True, capture_output=True, text=True)
         job = json.loads(shown.stdout)
@@ -89,7 +87,9 @@ class Demo:
         manifest = json.loads((folder / "manifest.json").read_text())
         counts = manifest["counts"]
         print(f"\n{job['deployment']}: {job['output']}")
-        print(f"  {counts['listed']} files = {counts['succeeded']} succeeded + {counts['failed']} failed; {counts['rows']:,} rows")
+        print(
+            f"  {counts['listed']} files = {counts['succeeded']} succeeded + {counts['failed']} failed; {counts['rows']:,} rows"
+        )
         for file in manifest["files"]:
             path = folder / file["name"]
             read = pyarrow.csv.read_csv if path.suffix == ".csv" else pyarrow.parquet.read_table
@@ -112,7 +112,10 @@ def main() -> int:
         return 130
     except subprocess.CalledProcessError as error:
         print(f"\n`{' '.join(map(str, error.cmd[1:4]))} ...` ended with code {error.returncode}.", file=sys.stderr)
-        print(f"The logs are in {demo.airflow.home}; Airflow goes on running for a look: {demo.airflow.url}", file=sys.stderr)
+        print(
+            f"The logs are in {demo.airflow.home}; Airflow goes on running for a look: {demo.airflow.url}",
+            file=sys.stderr,
+        )
         return 1
     return 0
 

@@ -24,8 +24,7 @@ DAG_FILE = "from airflow_batch_endpoints.dags import build\n\nbuild(globals())  
 
 @dataclass
 class AirflowInstance:
-    """
-    An Airflow whose whole state is in one folder.
+    """An Airflow whose whole state is in one folder.
 
     :param home: the folder; made when missing.
     :param allowed_input_uris: what jobs may read, besides what they wrote.
@@ -63,7 +62,11 @@ class AirflowInstance:
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("AIRFLOW")}
         # Where this very interpreter lies comes first, so that Airflow's own children find the same one.
         inherited["PATH"] = f"{Path(sys.executable).parent}{os.pathsep}{inherited.get('PATH', '')}"
-        return inherited | {"AIRFLOW_HOME": str(self.home)} | {f"AIRFLOW__{name}": value for name, value in options.items()}
+        return (
+            inherited
+            | {"AIRFLOW_HOME": str(self.home)}
+            | {f"AIRFLOW__{name}": value for name, value in options.items()}
+        )
 
     @property
     def url(self) -> str:
@@ -112,7 +115,12 @@ class AirflowInstance:
     def _log(self, name: str, command: list[str]) -> subprocess.Popen[bytes]:
         with (self.home / f"{name}.log").open("ab") as log:
             return subprocess.Popen(
-                command, env=self.environment(), stdin=subprocess.DEVNULL, stdout=log, stderr=log, start_new_session=True
+                command,
+                env=self.environment(),
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
             )
 
     def is_healthy(self) -> bool:

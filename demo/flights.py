@@ -40,8 +40,7 @@ def write_daily_files(folder: Path) -> int:
 
 
 def train_and_log(tracking_uri: str, artifacts: Path) -> str:
-    """
-    Train on the flights of the first quarter, log the pipeline in MLflow and register it.
+    """Train on the flights of the first quarter, log the pipeline in MLflow and register it.
 
     :param tracking_uri: of the MLflow to log to.
     :param artifacts: folder for the models' files.

@@ -16,7 +16,11 @@ DATA = Path(os.environ.get("BATCH_ENDPOINTS_EXAMPLES", "/tmp/batch-endpoints-exa
 DAY = "{{ dag_run.run_after | ds }}"
 
 with DAG(
-    "example_batch_etl", schedule="@daily", start_date=datetime(2024, 1, 1), catchup=False, tags=["example", "batch-endpoints"]
+    "example_batch_etl",
+    schedule="@daily",
+    start_date=datetime(2024, 1, 1),
+    catchup=False,
+    tags=["example", "batch-endpoints"],
 ):
 
     @task

@@ -15,7 +15,11 @@ DOCUMENTS = Path(__file__).parent / "doubling"
 DATA = Path(os.environ.get("BATCH_ENDPOINTS_EXAMPLES", "/tmp/batch-endpoints-examples"))  # noqa: S108
 
 with DAG(
-    "example_batch_invoke", schedule=None, start_date=datetime(2024, 1, 1), catchup=False, tags=["example", "batch-endpoints"]
+    "example_batch_invoke",
+    schedule=None,
+    start_date=datetime(2024, 1, 1),
+    catchup=False,
+    tags=["example", "batch-endpoints"],
 ):
 
     @task

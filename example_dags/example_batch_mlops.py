@@ -26,7 +26,11 @@ def deployment(name: str, model: str) -> dict:
 
 
 with DAG(
-    "example_batch_mlops", schedule=None, start_date=datetime(2024, 1, 1), catchup=False, tags=["example", "batch-endpoints"]
+    "example_batch_mlops",
+    schedule=None,
+    start_date=datetime(2024, 1, 1),
+    catchup=False,
+    tags=["example", "batch-endpoints"],
 ):
 
     @task(multiple_outputs=True)
@@ -62,7 +66,9 @@ with DAG(
         return models
 
     trained = train()
-    endpoint = BatchDeploymentOperator(task_id="endpoint", documents=[{"name": ENDPOINT, "description": "House prices."}])
+    endpoint = BatchDeploymentOperator(
+        task_id="endpoint", documents=[{"name": ENDPOINT, "description": "House prices."}]
+    )
     current = BatchDeploymentOperator(
         task_id="current", documents=[deployment("current", trained["current"])], set_default=True
     )

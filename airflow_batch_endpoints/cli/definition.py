@@ -9,8 +9,15 @@ _COMMANDS = "airflow_batch_endpoints.cli"
 ENDPOINT = Arg(("endpoint",), help="Name of the endpoint")
 JOB = Arg(("job",), help="Name of the job, which is the id of its DAG run")
 FORMAT_CHOICES = ("table", "json", "yaml")
-OUTPUT = Arg(("-o", "--output"), help="How to print: %(choices)s (default: %(default)s)", choices=FORMAT_CHOICES, default="table")
-FORMAT = Arg(("--format",), help="How to print the job: %(choices)s (default: %(default)s)", choices=FORMAT_CHOICES, default="table")
+OUTPUT = Arg(
+    ("-o", "--output"), help="How to print: %(choices)s (default: %(default)s)", choices=FORMAT_CHOICES, default="table"
+)
+FORMAT = Arg(
+    ("--format",),
+    help="How to print the job: %(choices)s (default: %(default)s)",
+    choices=FORMAT_CHOICES,
+    default="table",
+)
 YES = Arg(("-y", "--yes"), help="Do not ask", action="store_true")
 
 APPLY = ActionCommand(
@@ -20,8 +27,18 @@ APPLY = ActionCommand(
     "beside a file are copied to the configured artifact_uri. Waits until a new endpoint can be invoked.",
     func=lazy_load_command(f"{_COMMANDS}.documents.apply"),
     args=(
-        Arg(("-f", "--file"), help="A document; may be given several times", action="append", required=True, metavar="FILE"),
-        Arg(("--set-default",), help="Make the deployment among the files the default of its endpoint", action="store_true"),
+        Arg(
+            ("-f", "--file"),
+            help="A document; may be given several times",
+            action="append",
+            required=True,
+            metavar="FILE",
+        ),
+        Arg(
+            ("--set-default",),
+            help="Make the deployment among the files the default of its endpoint",
+            action="store_true",
+        ),
         Arg(("--no-wait",), help="Do not wait until a new endpoint can be invoked", action="store_true"),
         OUTPUT,
     ),
@@ -61,7 +78,11 @@ INVOKE = ActionCommand(
         ENDPOINT,
         Arg(("--input",), help="URI or path of a file, a folder or a pattern", required=True, metavar="URI"),
         Arg(("-d", "--deployment"), help="Name of the deployment (default: the endpoint's default)"),
-        Arg(("--output",), help="URI or path of a folder for this job (default: a folder of its own below the configured default_output_uri)", metavar="URI"),
+        Arg(
+            ("--output",),
+            help="URI or path of a folder for this job (default: a folder of its own below the configured default_output_uri)",
+            metavar="URI",
+        ),
         Arg(("--input-type",), help="What the input must be", choices=("uri_folder", "uri_file")),
         Arg(
             ("--set",),

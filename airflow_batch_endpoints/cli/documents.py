@@ -9,8 +9,9 @@ from typing import Any
 
 from airflow_batch_endpoints.cli.printing import command, confirm, note, one, rows
 from airflow_batch_endpoints.config import settings
+from airflow_batch_endpoints.documents.base import Document
 from airflow_batch_endpoints.documents.loading import load
-from airflow_batch_endpoints.exceptions import BatchEndpointsError, DocumentError
+from airflow_batch_endpoints.exceptions import BatchEndpointsError, DocumentError, Problem
 from airflow_batch_endpoints.registry.registry import Registry, Stored, described
 
 POLL_SECONDS = 0.25
@@ -27,7 +28,7 @@ def registry() -> Registry:
     from airflow_batch_endpoints.registry.metadata import MetadataStore
 
     return Registry(
-        MetadataStore(on_write=lambda session: runs.request_parsing(session) and None),
+        MetadataStore(on_write=runs.request_parsing),
         user=getpass.getuser(),
         has_running_jobs=runs.has_running,
     )
@@ -38,7 +39,8 @@ def apply(args: Any) -> None:
     """Create or update documents."""
     from airflow_batch_endpoints.registry.staging import stage
 
-    documents, problems = [], []
+    documents: list[tuple[Path, Document]] = []
+    problems: list[Problem] = []
     for file in args.file:
         try:
             documents.append((Path(file).absolute().parent, load(file)))
@@ -87,7 +89,8 @@ def _wait_for_dags(endpoints: list[str]) -> None:
 @command
 def list_endpoints(args: Any) -> None:
     """List endpoints."""
-    found, content = registry(), []
+    found = registry()
+    content: list[dict[str, Any]] = []
     for name in found.endpoint_names():
         try:
             endpoint: Any = found.endpoint(name).document
@@ -141,7 +144,10 @@ def delete(args: Any) -> None:
         print(f"deleted deployment {args.endpoint}/{args.deployment}")
         return
     found.endpoint(args.endpoint)
-    confirm(f"Delete endpoint {args.endpoint} with its deployments {found.deployment_names(args.endpoint)}?", assume_yes=args.yes)
+    confirm(
+        f"Delete endpoint {args.endpoint} with its deployments {found.deployment_names(args.endpoint)}?",
+        assume_yes=args.yes,
+    )
     found.delete_endpoint(args.endpoint)
     from airflow.utils.session import create_session
 

@@ -91,7 +91,11 @@ def download(args: Any) -> None:
         raise ConflictError(f"job {args.job!r} has published nothing (state: {job['state']})")
     folder = Path(args.folder or naming.path_name(args.job))
     content = json.loads(manifest)
-    files = [*content["files"], *([content["dead_letters"]] if content["dead_letters"] else []), {"name": layout.MANIFEST}]
+    files = [
+        *content["files"],
+        *([content["dead_letters"]] if content["dead_letters"] else []),
+        {"name": layout.MANIFEST},
+    ]
     for file in files:
         target = folder / file["name"]
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -117,14 +121,22 @@ def _follow(endpoint: str, name: str) -> runs.Job:
 def _follow_bar(endpoint: str, name: str, console: Any) -> runs.Job:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[rows]:,} rows"), TimeElapsedColumn())
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rows]:,} rows"),
+        TimeElapsedColumn(),
+    )
     with Progress(*columns, console=console) as progress:
         bar = progress.add_task("NotStarted", total=None, rows=0)
         while True:
             job = runs.find(endpoint, name)
             counts = job["counts"]
             done = (counts["succeeded"] or 0) + (counts["failed"] or 0)
-            progress.update(bar, description=job["state"], total=counts["listed"], completed=done, rows=counts["rows"] or 0)
+            progress.update(
+                bar, description=job["state"], total=counts["listed"], completed=done, rows=counts["rows"] or 0
+            )
             if job["state"] in TERMINAL:
                 return job
             time.sleep(POLL_SECONDS)
@@ -137,7 +149,8 @@ def _follow_lines(endpoint: str, name: str) -> runs.Job:
         counts = job["counts"]
         line = job["state"]
         if counts["listed"]:
-            line += f": {(counts['succeeded'] or 0) + (counts['failed'] or 0)} of {counts['listed']} items, {counts['rows'] or 0:,} rows"
+            done = (counts["succeeded"] or 0) + (counts["failed"] or 0)
+            line += f": {done} of {counts['listed']} items, {counts['rows'] or 0:,} rows"
         if line != last:
             print(line, file=sys.stderr, flush=True)
             last = line

@@ -42,8 +42,7 @@ def command(function: Command) -> Command:
 
 
 def rows(content: Sequence[dict[str, Any]], columns: Sequence[str], output: str, *, empty: str) -> None:
-    """
-    Print a list.
+    """Print a list.
 
     :param columns: what a table shows; JSON and YAML have everything.
     :param empty: what to say for a table without rows.

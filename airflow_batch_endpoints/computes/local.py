@@ -49,8 +49,7 @@ class WorkerExit:
 
 
 class LocalWorker:
-    """
-    A worker command as a subprocess, in a session of its own.
+    """A worker command as a subprocess, in a session of its own.
 
     :param arguments: of ``python -m airflow_batch_endpoints.worker``.
     :param environment: its whole environment.

@@ -11,13 +11,12 @@ from airflow_batch_endpoints.config import settings
 from airflow_batch_endpoints.jobs.naming import dag_id
 from airflow_batch_endpoints.operators.scoring import scoring_tasks
 
-START = datetime(2024, 1, 1)  # noqa: DTZ001 - Airflow adds its own time zone; nothing is scheduled
+START = datetime(2024, 1, 1)
 OVERRIDES = "Overrides for this job"
 
 
 def endpoint_dag(endpoint: str, entry: dict[str, Any]) -> DAG:
-    """
-    Return the DAG of an endpoint.
+    """Return the DAG of an endpoint.
 
     :param endpoint: its name.
     :param entry: what the index says of it; may be empty.
@@ -44,7 +43,7 @@ def endpoint_dag(endpoint: str, entry: dict[str, Any]) -> DAG:
 def form(entry: dict[str, Any]) -> dict[str, Param]:
     """Return the form of an invocation: the main fields open, the overrides in a section of their own."""
     deployments = entry.get("deployments") or {}
-    default = entry.get("default")
+    shown_default = f"`{entry['default']}`" if entry.get("default") else "which is not set"
 
     def override(title: str, description: str, *types: str, **rules: Any) -> Param:
         # null and not "": a field that must not be empty would disable the Trigger button.
@@ -56,13 +55,13 @@ def form(entry: dict[str, Any]) -> dict[str, Param]:
             # Required, which the form cannot say without refusing to open: plan says it when it is missing.
             type=["null", "string"],
             title="Input",
-            description_md="URI of a file, a folder or a pattern, such as `s3://lake/raw/2024-01-01/` or `file:///data/*.csv`. **Required.**",
+            description_md="URI of a file, a folder or a pattern, such as `s3://lake/raw/2024-01-01/`. **Required.**",
         ),
         "deployment": Param(
             None,
             type=["null", "string"],
             title="Deployment",
-            description_md=f"Which deployment does the work. Empty: the endpoint's default, {f'`{default}`' if default else 'which is not set'}.",
+            description_md=f"Which deployment does the work. Empty: the endpoint's default, {shown_default}.",
             examples=sorted(deployments),
         ),
         "output": Param(
@@ -71,17 +70,31 @@ def form(entry: dict[str, Any]) -> dict[str, Param]:
             title="Output",
             description_md="URI of a folder for this job alone. Empty: `<endpoint>/<job>` below the default output.",
         ),
-        "instance_count": override("Instances", "How many instances share the work. Empty: as deployed.", "integer", minimum=1, maximum=1000),
-        "mini_batch_size": override("Mini-batch size", "Files of one `run()` call. Empty: as deployed.", "integer", minimum=1),
+        "instance_count": override(
+            "Instances", "How many instances share the work. Empty: as deployed.", "integer", minimum=1, maximum=1000
+        ),
+        "mini_batch_size": override(
+            "Mini-batch size", "Files of one `run()` call. Empty: as deployed.", "integer", minimum=1
+        ),
         "error_threshold": override(
             "Error threshold",
-            "Failed items after which the job ends: a number, a share such as `5%`, or `-1` to ignore failures. Empty: as deployed.",
+            "How many items may fail: a number, a share such as `5%`, or `-1` for any number. Empty: as deployed.",
             "integer",
             "string",
         ),
-        "max_retries": override("Retries", "How often a failing mini-batch is tried again. Empty: as deployed.", "integer", minimum=0, maximum=100),
-        "timeout": override("Timeout (seconds)", "For one `run()` call. Empty: as deployed.", "integer", minimum=1, maximum=259_200),
-        "output_file_name": override("Output file", "Ends in `.csv`, `.parquet` or `.jsonl`. Empty: as deployed.", "string"),
+        "max_retries": override(
+            "Retries",
+            "How often a failing mini-batch is tried again. Empty: as deployed.",
+            "integer",
+            minimum=0,
+            maximum=100,
+        ),
+        "timeout": override(
+            "Timeout (seconds)", "For one `run()` call. Empty: as deployed.", "integer", minimum=1, maximum=259_200
+        ),
+        "output_file_name": override(
+            "Output file", "Ends in `.csv`, `.parquet` or `.jsonl`. Empty: as deployed.", "string"
+        ),
     }
 
 

@@ -20,8 +20,7 @@ _ENDPOINT = "batch_endpoints.endpoint."
 
 
 def build(namespace: dict[str, Any]) -> None:
-    """
-    Define a DAG for every endpoint.
+    """Define a DAG for every endpoint.
 
     A task process gets the one DAG it runs, of the shape that all have, without asking the registry: also when the
     endpoint was deleted meanwhile, for a run that cannot find its DAG would not even end with a sentence.

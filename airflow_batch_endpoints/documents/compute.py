@@ -15,8 +15,7 @@ _FACTORS = {"": 1, "Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "Ti": 2**40, "k": 10**
 
 
 def in_bytes(quantity: str) -> int:
-    """
-    Return a quantity of memory in bytes, as Kubernetes writes them: ``512Mi``, ``2Gi``, ``1G``.
+    """Return a quantity of memory in bytes, as Kubernetes writes them: ``512Mi``, ``2Gi``, ``1G``.
 
     :raises ValueError: when it is none.
     """

@@ -18,7 +18,10 @@ MAX_TIMEOUT = 259_200
 _BYTES = re.compile(r"[1-9]\d*\s*(kb|mb|gb|kib|mib|gib)\Z", re.IGNORECASE)
 _ROWS = re.compile(r"[1-9]\d*\s*rows\Z", re.IGNORECASE)
 _PERCENT = re.compile(r"\d{1,3}(\.\d+)?\s*%\Z")
-_SECRET = re.compile(r"(^|_)(password|passwd|secret|token|credentials?|api_?key|access_?key|private_?key|key|sas|connection_string)(_|$)", re.I)
+_SECRET = re.compile(
+    r"(^|_)(password|passwd|secret|token|credentials?|api_?key|access_?key|private_?key|key|sas|connection_string)(_|$)",
+    re.I,
+)
 _RESERVED = ("AZUREML_", "BATCH_ENDPOINTS_", "AIRFLOW_", "LD_", "PYTHON")
 OUTPUT_SUFFIXES = (".csv", ".parquet", ".jsonl")
 
@@ -115,7 +118,8 @@ class DeploymentSettings(Part):
                 raise FieldError(name, "reserved: the system sets it; use another name")
             if _SECRET.search(name):
                 raise FieldError(
-                    name, "looks like a secret, and documents are readable by many; give secrets to the workers through the compute's env_from"
+                    name,
+                    "looks like a secret, and documents are read by many; use the compute's env_from",
                 )
         return variables
 
@@ -165,15 +169,16 @@ class Resources(Part):
 
 
 _MODEL_NAME = r"[A-Za-z0-9][A-Za-z0-9._ -]*"
-_ASSET = re.compile(rf"azureml:(?P<name>{_MODEL_NAME})(?::(?P<version>[A-Za-z0-9][A-Za-z0-9._-]*)|@(?P<label>[A-Za-z0-9][A-Za-z0-9._-]*))\Z")
+_ASSET = re.compile(
+    rf"azureml:(?P<name>{_MODEL_NAME})(?::(?P<version>[A-Za-z0-9][A-Za-z0-9._-]*)|@(?P<label>[A-Za-z0-9][A-Za-z0-9._-]*))\Z"
+)
 _REGISTERED = re.compile(r"models:/[^/@\s]+(/[^/@\s]+|@[^/@\s]+)\Z")
 _RUN = re.compile(r"runs:/[0-9A-Za-z]+/.+\Z")
 _SUPPORTED = ("file", "s3", "gs", "gcs", "abfs", "abfss", "az", "adl")
 
 
 def model_uri(value: str) -> str:
-    """
-    Return a reference to a model as a URI: an MLflow URI, a URI of files, or a path as it is.
+    """Return a reference to a model as a URI: an MLflow URI, a URI of files, or a path as it is.
 
     :param value: ``azureml:name:version``, ``azureml:name@latest``, ``models:/...``, ``runs:/...``, a path or a URI.
     :raises ValueError: when it is none of these.
@@ -196,7 +201,9 @@ def model_uri(value: str) -> str:
         return value
     scheme = re.match(r"([A-Za-z][A-Za-z0-9+.-]*):", value)
     if scheme and scheme[1].lower() not in _SUPPORTED:
-        raise ValueError(f"a path, models:/..., runs:/..., azureml:... or a URI with one of the schemes {', '.join(_SUPPORTED)}")
+        raise ValueError(
+            f"a path, models:/..., runs:/..., azureml:... or a URI with one of the schemes {', '.join(_SUPPORTED)}"
+        )
     return value
 
 

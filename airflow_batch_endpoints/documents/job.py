@@ -67,8 +67,7 @@ OVERRIDES = ("instance_count", "mini_batch_size", "error_threshold", "output_fil
 
 
 def request_from_conf(endpoint: str, conf: dict[str, Any]) -> JobRequest:
-    """
-    Read the flat parameters of a DAG run: ``input``, ``deployment``, ``output``, ``input_type`` and the overrides.
+    """Read the flat parameters of a DAG run: ``input``, ``deployment``, ``output``, ``input_type`` and the overrides.
 
     :raises DocumentError: with every problem.
     """
@@ -87,7 +86,7 @@ def request_from_conf(endpoint: str, conf: dict[str, Any]) -> JobRequest:
     retries = {name: given[name] for name in OVERRIDES[4:] if name in given}
     if retries:
         overrides["retry_settings"] = retries
-    data = {
+    data: dict[str, Any] = {
         "endpoint": endpoint,
         "input_uri": given["input"],
         "overrides": overrides,
@@ -98,8 +97,7 @@ def request_from_conf(endpoint: str, conf: dict[str, Any]) -> JobRequest:
 
 
 def parse_assignments(assignments: Iterable[str]) -> dict[str, Any]:
-    """
-    Read ``name=value`` pairs of a command line as flat overrides.
+    """Read ``name=value`` pairs of a command line as flat overrides.
 
     ``retry_settings.timeout=60`` and ``timeout=60`` mean the same, so do Azure ML's ``settings.mini_batch_size`` and
     ``resources.instance_count``.

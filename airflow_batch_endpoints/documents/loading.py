@@ -23,8 +23,7 @@ _SYSTEM_FOLDERS = ("/etc", "/proc", "/sys", "/dev", "/boot", "/var", "/usr", "/b
 
 
 def load(path: str | Path) -> Document:
-    """
-    Read a document from a file; relative paths in it are checked against its folder.
+    """Read a document from a file; relative paths in it are checked against its folder.
 
     :raises DocumentError: with every problem of the file.
     """
@@ -39,8 +38,7 @@ def load(path: str | Path) -> Document:
 
 
 def loads(text: str | bytes, *, source: str, base: Path | None = None) -> Document:
-    """
-    Read a document.
+    """Read a document.
 
     :param text: YAML (or JSON) of one document.
     :param source: how messages call it.
@@ -59,7 +57,9 @@ def loads(text: str | bytes, *, source: str, base: Path | None = None) -> Docume
 def from_data(data: Any, source: str) -> Document:
     """Return the document that plain data stand for."""
     if not isinstance(data, dict):
-        raise DocumentError([Problem(source, "(document)", f"found {validation.shown(data)}, expected fields and values")])
+        raise DocumentError(
+            [Problem(source, "(document)", f"found {validation.shown(data)}, expected fields and values")]
+        )
     kind = _kind(data, source)
     is_flat = kind is ModelDeployment and "settings" not in data and "type" not in data
     return validation.validate(kind, data, source, is_flat=is_flat)
@@ -72,7 +72,9 @@ def _kind(data: dict[str, Any], source: str) -> type[Document]:
         return LocalCompute if kind == "local" else KubernetesCompute
     if "endpoint_name" in data or "Deployment" in schema:
         if kind not in (None, "model", "pipeline"):
-            raise DocumentError([Problem(source, "type", f"found {validation.shown(kind)}, expected model or pipeline")])
+            raise DocumentError(
+                [Problem(source, "type", f"found {validation.shown(kind)}, expected model or pipeline")]
+            )
         is_pipeline = kind == "pipeline" or (kind is None and ("component" in data or "pipelineComponent" in schema))
         if is_pipeline:
             data.setdefault("type", "pipeline")
@@ -87,8 +89,7 @@ def _kind(data: dict[str, Any], source: str) -> type[Document]:
 
 
 def parse(text: str | bytes, source: str) -> Any:
-    """
-    Parse safe YAML: one document, no tags, no aliases, no duplicate keys, limited in size and depth.
+    """Parse safe YAML: one document, no tags, no aliases, no duplicate keys, limited in size and depth.
 
     :raises DocumentError: when it is anything else.
     """
@@ -118,7 +119,7 @@ class _Builder:
 
     def build(self, events: Any) -> Any:
         self._events = iter(events)
-        documents = []
+        documents: list[Any] = []
         for event in self._events:
             if isinstance(event, yaml.DocumentStartEvent):
                 if documents:
@@ -144,7 +145,7 @@ class _Builder:
         return self._mapping(path)
 
     def _scalar(self, event: Any, path: list[str]) -> Any:
-        tag = self._resolver.resolve(yaml.ScalarNode, event.value, event.implicit)
+        tag = self._resolver.resolve(yaml.ScalarNode, event.value, event.implicit)  # type: ignore[no-untyped-call]
         node = yaml.ScalarNode(tag, event.value, event.start_mark, event.end_mark)
         if tag in ("tag:yaml.org,2002:timestamp", "tag:yaml.org,2002:merge", "tag:yaml.org,2002:value"):
             return event.value
@@ -190,7 +191,11 @@ def _check_files(document: Document, source: str, base: Path) -> list[Problem]:
         problems += found
         if not found and not (base / code.code / code.scoring_script).is_file():
             problems.append(
-                Problem(source, "code_configuration.scoring_script", f"there is no file {code.scoring_script!r} in {code.code!r}")
+                Problem(
+                    source,
+                    "code_configuration.scoring_script",
+                    f"there is no file {code.scoring_script!r} in {code.code!r}",
+                )
             )
     environment = document.environment
     if environment and isinstance(environment.conda_file, str):
@@ -203,10 +208,16 @@ def _check_path(base: Path, path: str, source: str, field: str) -> list[Problem]
     found = os.path.realpath(base / path)
     if not os.path.exists(found):
         return [Problem(source, field, f"{validation.shown(path)} does not exist beside the document ({base})")]
-    if os.path.dirname(found) == found or found.startswith(tuple(f"{folder}/" for folder in _SYSTEM_FOLDERS)) or found in _SYSTEM_FOLDERS:
+    if (
+        os.path.dirname(found) == found
+        or found.startswith(tuple(f"{folder}/" for folder in _SYSTEM_FOLDERS))
+        or found in _SYSTEM_FOLDERS
+    ):
         inside_temporary = found.startswith(("/var/tmp/", "/var/lib/"))  # noqa: S108 - recognised, not used
         if not inside_temporary:
-            return [Problem(source, field, f"{validation.shown(path)} is {found}, a system folder, which is not copied")]
+            return [
+                Problem(source, field, f"{validation.shown(path)} is {found}, a system folder, which is not copied")
+            ]
     return []
 
 

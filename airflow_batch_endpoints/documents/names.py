@@ -13,8 +13,7 @@ _NAME = re.compile(r"[A-Za-z](-?[A-Za-z0-9])*\Z")
 
 
 def check_name(value: str) -> str:
-    """
-    Return a name unchanged if it is one (rule: Azure ML's batch endpoint reference).
+    """Return a name unchanged if it is one (rule: Azure ML's batch endpoint reference).
 
     :raises ValueError: when it is not.
     """

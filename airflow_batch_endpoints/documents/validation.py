@@ -14,12 +14,19 @@ from airflow_batch_endpoints.exceptions import DocumentError, Problem
 Model = TypeVar("Model", bound=BaseModel)
 
 MAX_VALUE = 60
-_ONLINE = {"traffic", "mirror_traffic", "instance_type", "scale_settings", "request_settings", "liveness_probe", "readiness_probe"}
+_ONLINE = {
+    "traffic",
+    "mirror_traffic",
+    "instance_type",
+    "scale_settings",
+    "request_settings",
+    "liveness_probe",
+    "readiness_probe",
+}
 
 
 def validate(model: type[Model], data: Any, source: str, *, is_flat: bool = False) -> Model:
-    """
-    Return a validated document.
+    """Return a validated document.
 
     :param source: file or request, for the messages.
     :param is_flat: whether the settings stood at the root of the document.
@@ -96,4 +103,3 @@ def shown(value: Any) -> str:
     except RecursionError:
         text = f"a {type(value).__name__} that contains itself"
     return text if len(text) <= MAX_VALUE else f"{text[:MAX_VALUE]}..."
-

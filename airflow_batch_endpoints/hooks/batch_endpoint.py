@@ -18,8 +18,7 @@ if TYPE_CHECKING:
 
 
 class BatchEndpointHook(BaseHook):
-    """
-    Endpoints and jobs, for the code of a task.
+    """Endpoints and jobs, for the code of a task.
 
     It works on the Airflow it runs in and needs no connection.
     """
@@ -37,8 +36,7 @@ class BatchEndpointHook(BaseHook):
     # -- documents --------------------------------------------------------------------------------------------------
 
     def apply(self, *documents: str | Path | dict[str, Any], set_default: bool = False) -> list[dict[str, str]]:
-        """
-        Create or update documents, all or none checked beforehand.
+        """Create or update documents, all or none checked beforehand.
 
         :param documents: paths of YAML files, or the content as a mapping (then paths in it must be URIs).
         :param set_default: make the (one) deployment among them the default of its endpoint.
@@ -71,8 +69,7 @@ class BatchEndpointHook(BaseHook):
     # -- jobs -------------------------------------------------------------------------------------------------------
 
     def start(self, endpoint: str, job: str, conf: dict[str, Any], *, resume: bool = False) -> bool:
-        """
-        Start a job.
+        """Start a job.
 
         :param job: name of the job; a job of that name is not started twice.
         :param conf: parameters of the run: ``input``, ``deployment``, ``output`` and the overrides.
@@ -93,7 +90,11 @@ class BatchEndpointHook(BaseHook):
             return True
         if answer.error == ErrorType.DAGRUN_ALREADY_EXISTS:
             return False
-        if "404" in str(answer.detail) or "not_found" in str(answer.detail).lower() or "not found" in str(answer.detail).lower():
+        if (
+            "404" in str(answer.detail)
+            or "not_found" in str(answer.detail).lower()
+            or "not found" in str(answer.detail).lower()
+        ):
             raise NotFoundError(f"endpoint {endpoint!r} has no DAG; apply its document, or wait until it is parsed")
         raise InfrastructureError(f"job {job!r} could not be started: {answer.error}: {answer.detail}")
 
@@ -102,8 +103,7 @@ class BatchEndpointHook(BaseHook):
         return run_state(endpoint, job)
 
     def summary(self, endpoint: str, job: str) -> dict[str, Any]:
-        """
-        Return what a finished job published: state, counts, files, ``output_uri``.
+        """Return what a finished job published: state, counts, files, ``output_uri``.
 
         :raises ConflictError: it has published nothing.
         """
@@ -112,7 +112,9 @@ class BatchEndpointHook(BaseHook):
         ti = get_current_context()["ti"]
         found = ti.xcom_pull(dag_id=dag_id(endpoint), run_id=job, task_ids="publish", key="summary")
         if not found:
-            raise ConflictError(f"job {job!r} of endpoint {endpoint!r} has published nothing (its run: {self.state(endpoint, job)})")
+            raise ConflictError(
+                f"job {job!r} of endpoint {endpoint!r} has published nothing (its run: {self.state(endpoint, job)})"
+            )
         return dict(found)
 
     def error(self, endpoint: str, job: str) -> str:
@@ -140,8 +142,7 @@ def _load(document: str | Path | dict[str, Any]) -> tuple[Path, Document]:
 
 
 def job_name(dag: str, run: str, task: str, map_index: int, number: int) -> str:
-    """
-    Return the name of the job that a task instance invokes: always the same, so that a retry finds it again.
+    """Return the name of the job that a task instance invokes: always the same, so that a retry finds it again.
 
     :param number: which of its jobs; a task that is cleared after success starts the next one.
     """

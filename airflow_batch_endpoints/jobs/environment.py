@@ -20,13 +20,10 @@ OWN = ("BATCH_ENDPOINTS_*",)
 
 
 def choose(environment: Mapping[str, str], *patterns: Iterable[str]) -> dict[str, str]:
-    """
-    Return the variables whose names match one of the patterns.
+    """Return the variables whose names match one of the patterns.
 
     :param environment: usually ``os.environ``.
     :param patterns: groups of names; ``*`` stands for anything.
     """
     wanted = [pattern for group in patterns for pattern in group]
-    return {
-        name: value for name, value in environment.items() if any(fnmatchcase(name, pattern) for pattern in wanted)
-    }
+    return {name: value for name, value in environment.items() if any(fnmatchcase(name, pattern) for pattern in wanted)}

@@ -21,8 +21,7 @@ def dag_id(endpoint: str) -> str:
 
 
 def check_job_name(name: str) -> str:
-    """
-    Return a job name unchanged if it is one.
+    """Return a job name unchanged if it is one.
 
     :raises UserError: when it can't be the id of a run.
     """

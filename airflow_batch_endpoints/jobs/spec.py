@@ -9,19 +9,16 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from airflow_batch_endpoints.documents.deployment import DeploymentSettings
 
-PROTOCOL_VERSION = 1
-
 
 class JobSpec(BaseModel):
-    """
-    One job, resolved: what Airflow hands to ``worker plan`` and what ``_batch/job.json`` pins.
+    """One job, resolved: what Airflow hands to ``worker plan`` and what ``_batch/job.json`` pins.
 
     It holds no secret: workers get access to storage from where they run.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    protocol_version: Literal[1] = PROTOCOL_VERSION
+    protocol_version: Literal[1] = 1
     endpoint: str
     deployment: str
     deployment_revision: str

@@ -13,9 +13,10 @@ TERMINAL: frozenset[JobState] = frozenset({"Completed", "Failed", "Canceled"})
 _BEGUN = {"running", "restarting", "deferred", "success", "failed", "up_for_retry"}
 
 
-def job_state(run: str | None, tasks: Mapping[str, set[str]], *, is_canceled: bool = False, is_cancel_requested: bool = False) -> JobState:
-    """
-    Return the state of a job.
+def job_state(
+    run: str | None, tasks: Mapping[str, set[str]], *, is_canceled: bool = False, is_cancel_requested: bool = False
+) -> JobState:
+    """Return the state of a job.
 
     =========================================================  ===============
     run and tasks                                              job

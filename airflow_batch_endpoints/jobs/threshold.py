@@ -18,8 +18,7 @@ class Counts:
 
 
 def is_threshold_exceeded(threshold: int | str, *, failed: int, listed: int) -> bool:
-    """
-    Tell whether a job with this many failed items must end.
+    """Tell whether a job with this many failed items must end.
 
     The rule is Azure's (``error_threshold`` of the batch deployment reference): ``-1`` ignores failures, ``n``
     ends the job as soon as *more than* ``n`` items failed. ``"5%"`` is ours: more than that share of the listed items.

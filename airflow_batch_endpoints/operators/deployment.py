@@ -19,8 +19,7 @@ if TYPE_CHECKING:
 
 
 class BatchDeploymentOperator(BaseOperator):
-    """
-    Creates or updates an endpoint, a deployment, a compute, or several that belong together.
+    """Creates or updates an endpoint, a deployment, a compute, or several that belong together.
 
     :param documents: paths of YAML files, or the documents themselves as mappings (templated).
     :param set_default: make the (one) deployment among them the default of its endpoint.
@@ -45,7 +44,7 @@ class BatchDeploymentOperator(BaseOperator):
         self.set_default = set_default
         self.wait_until_invokable = wait_until_invokable
 
-    def execute(self, context: Context) -> list[dict[str, str]]:  # noqa: ARG002 - Airflow's signature
+    def execute(self, context: Context) -> list[dict[str, str]]:
         """Apply the documents."""
         hook = BatchEndpointHook()
         try:

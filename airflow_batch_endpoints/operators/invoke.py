@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import NEVER_EXPIRE, BaseOperator, BaseOperatorLink, conf
+from airflow.sdk import BaseOperator, BaseOperatorLink, conf
 from airflow.sdk.exceptions import AirflowFailException
+from airflow.sdk.execution_time.context import NEVER_EXPIRE
 
 from airflow_batch_endpoints.exceptions import UserError
 from airflow_batch_endpoints.hooks.batch_endpoint import BatchEndpointHook, job_name
@@ -33,14 +34,13 @@ class BatchJobLink(BaseOperatorLink):
         """Where the address is kept."""
         return "_link_BatchJobLink"
 
-    def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:  # noqa: ARG002 - Airflow's signature
+    def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
         """Return the address; it is put into the XCom by the operator."""
         return ""
 
 
 class BatchInvokeOperator(BaseOperator):
-    """
-    Starts a job of a batch endpoint and waits for it.
+    """Starts a job of a batch endpoint and waits for it.
 
     A retry finds its own job again: it goes on waiting, takes the result, or resumes the job when it failed. A task
     that is cleared after it succeeded starts a new job. A person who ends the task cancels the job; a worker or
@@ -127,7 +127,7 @@ class BatchInvokeOperator(BaseOperator):
     def _current_job(self, context: Context) -> str:
         """Return the name of the job: the same for every try until one has succeeded."""
         store, ti = context["task_state_store"], context["ti"]
-        number = int(store.get(_NUMBER) or 0)
+        number = _number(store.get(_NUMBER))
         if store.get(_FINISHED) == number:
             number += 1
             store.set(_NUMBER, number, retention=NEVER_EXPIRE)
@@ -138,7 +138,7 @@ class BatchInvokeOperator(BaseOperator):
         """Start the job, reconnect to it, or resume it, and return which submission of it runs now."""
         store = context["task_state_store"]
         key = f"submissions.{job}"
-        submissions = int(store.get(key) or 0)
+        submissions = _number(store.get(key))
         state = self.hook.state(self.endpoint, job)
         try:
             if state is None:
@@ -156,7 +156,12 @@ class BatchInvokeOperator(BaseOperator):
         return str(submissions)
 
     def _conf(self) -> dict[str, Any]:
-        parameters = {"input": self.input_data, "deployment": self.deployment, "output": self.output_uri, **(self.settings or {})}
+        parameters = {
+            "input": self.input_data,
+            "deployment": self.deployment,
+            "output": self.output_uri,
+            **(self.settings or {}),
+        }
         return {name: value for name, value in parameters.items() if value is not None}
 
     def _tell(self, context: Context, job: str) -> None:
@@ -172,7 +177,9 @@ class BatchInvokeOperator(BaseOperator):
             reason = self.hook.error(self.endpoint, job)
             raise RuntimeError(f"job {job!r} of endpoint {self.endpoint!r} failed: {reason}")
         store = context["task_state_store"]
-        store.set(_FINISHED, int(store.get(_NUMBER) or 0), retention=NEVER_EXPIRE)
+        store.set(_FINISHED, _number(store.get(_NUMBER)), retention=NEVER_EXPIRE)
         return self.hook.summary(self.endpoint, job)
 
 
+def _number(kept: object) -> int:
+    return kept if isinstance(kept, int) else 0

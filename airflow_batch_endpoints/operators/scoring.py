@@ -9,13 +9,17 @@ from airflow.sdk import TriggerRule
 
 from airflow_batch_endpoints.operators.worker import BatchWorkerOperator, alias
 
-RETRIES = {"retries": 5, "retry_delay": timedelta(seconds=2), "retry_exponential_backoff": 2.0, "max_retry_delay": timedelta(minutes=5)}
+RETRIES = {
+    "retries": 5,
+    "retry_delay": timedelta(seconds=2),
+    "retry_exponential_backoff": 2.0,
+    "max_retry_delay": timedelta(minutes=5),
+}
 """For lost workers; what a user must mend is never retried."""
 
 
 def scoring_tasks(endpoint: str, request: dict[str, Any] | None = None, prefix: str = "") -> BatchWorkerOperator:
-    """
-    Add the tasks of a job to the DAG or task group at hand.
+    """Add the tasks of a job to the DAG or task group at hand.
 
     :param request: parameters of the job; the run's own by default.
     :param prefix: of the task ids, with its dot, when inside a task group.

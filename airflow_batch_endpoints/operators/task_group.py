@@ -10,8 +10,7 @@ from airflow_batch_endpoints.operators.scoring import scoring_tasks
 
 
 class BatchScoringTaskGroup(TaskGroup):
-    """
-    ``plan >> score >> publish`` of a job, inline in a DAG: its tasks are seen, retried and cleared with those around it.
+    """``plan >> score >> publish`` of a job, inline in a DAG: its tasks are seen, retried and cleared with those around it.
 
     The endpoint needs to be applied; its own DAG is not involved.
 
@@ -36,4 +35,6 @@ class BatchScoringTaskGroup(TaskGroup):
         super().__init__(group_id=group_id, **kwargs)
         request = {"input": input_data, "deployment": deployment, "output": output_uri, **(settings or {})}
         with self:
-            scoring_tasks(endpoint, {name: value for name, value in request.items() if value is not None}, f"{self.group_id}.")
+            scoring_tasks(
+                endpoint, {name: value for name, value in request.items() if value is not None}, f"{self.group_id}."
+            )

@@ -11,8 +11,9 @@ import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Literal
 
-from airflow.sdk import NEVER_EXPIRE, Asset, AssetAlias, BaseOperator, Variable
+from airflow.sdk import Asset, AssetAlias, BaseOperator, Variable
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
+from airflow.sdk.execution_time.context import NEVER_EXPIRE
 
 from airflow_batch_endpoints.computes.local import LocalWorker, WorkerExit
 from airflow_batch_endpoints.jobs import environment
@@ -34,8 +35,7 @@ _FINAL_EXIT_CODES = (2, 3, 5)
 
 
 class BatchWorkerOperator(BaseOperator):
-    """
-    Runs ``plan``, ``score`` or ``publish`` of a job on local compute.
+    """Runs ``plan``, ``score`` or ``publish`` of a job on local compute.
 
     ``plan`` resolves the job once and keeps it, so that a retry and a clear of the run find the same job, whatever has
     become of the deployment. It returns one mapping for each instance that ``score`` is to be mapped over.
@@ -74,7 +74,9 @@ class BatchWorkerOperator(BaseOperator):
             return self._plan(context)
         job = context["ti"].xcom_pull(task_ids=self.plan_task_id, key=JOB)
         if not job:
-            raise AirflowFailException(f"the job was never planned: task {self.plan_task_id} left nothing; clear the whole run")
+            raise AirflowFailException(
+                f"the job was never planned: task {self.plan_task_id} left nothing; clear the whole run"
+            )
         arguments = [self.command, "--output-uri", job["output_uri"], "--job", job["job"]]
         if self.command == "score":
             return self._score(context, [*arguments, "--instance", str(self.instance)])
@@ -86,7 +88,10 @@ class BatchWorkerOperator(BaseOperator):
         ti = context["ti"]
         spec = self._resolve(context)
         ti.xcom_push(JOB, {name: spec[name] for name in ("endpoint", "deployment", "job", "input_uri", "output_uri")})
-        self.log.info("job %s of %s/%s: %s -> %s", *(spec[k] for k in ("job", "endpoint", "deployment", "input_uri", "output_uri")))
+        self.log.info(
+            "job %s of %s/%s: %s -> %s",
+            *(spec[k] for k in ("job", "endpoint", "deployment", "input_uri", "output_uri")),
+        )
         result = self._launch(context, ["plan"], {"BATCH_ENDPOINTS_JOB_SPEC": json.dumps(spec)})
         ti.xcom_push(SUMMARY, result)
         return [{"instance": instance} for instance in range(int(result["instances"]))]
@@ -128,7 +133,9 @@ class BatchWorkerOperator(BaseOperator):
         run, ti = context["dag_run"], context["ti"]
         if self.request is None:
             return str(run.run_id)
-        return f"{run.dag_id}.{self.task_id.rpartition('.')[0] or self.task_id}.{run.run_id}.{max(ti.map_index or 0, 0)}"
+        return (
+            f"{run.dag_id}.{self.task_id.rpartition('.')[0] or self.task_id}.{run.run_id}.{max(ti.map_index or 0, 0)}"
+        )
 
     def _score(self, context: Context, arguments: list[str]) -> dict[str, Any]:
         return self._launch(context, arguments, {})
@@ -139,7 +146,9 @@ class BatchWorkerOperator(BaseOperator):
         context["ti"].xcom_push(SUMMARY, result)
         asset = Asset(name=asset_name(job["endpoint"], job["output_uri"]), uri=job["output_uri"])
         counts = {name: result.get(name) for name in ("listed", "succeeded", "failed", "rows")}
-        context["outlet_events"][alias(job["endpoint"])].add(asset, extra={"job": job["job"], "deployment": job["deployment"], **counts})
+        context["outlet_events"][alias(job["endpoint"])].add(
+            asset, extra={"job": job["job"], "deployment": job["deployment"], **counts}
+        )
         return result
 
     # -- launching and watching -----------------------------------------------------------------------------------
@@ -165,7 +174,12 @@ class BatchWorkerOperator(BaseOperator):
 
         options = settings()
         chosen = environment.choose(
-            os.environ, environment.BASICS, environment.STORAGE, environment.REGISTRY, environment.OWN, options.local_environment
+            os.environ,
+            environment.BASICS,
+            environment.STORAGE,
+            environment.REGISTRY,
+            environment.OWN,
+            options.local_environment,
         )
         chosen["BATCH_ENDPOINTS_LEASE_SECONDS"] = str(options.lease_seconds)
         chosen["BATCH_ENDPOINTS_EXTRA_ENVIRONMENT"] = " ".join(options.local_environment)

@@ -25,8 +25,7 @@ _WILDCARDS = "*?["
 
 @dataclass
 class Listing:
-    """
-    The files of an input.
+    """The files of an input.
 
     :param root: URI that every path is relative to.
     """
@@ -43,8 +42,7 @@ class Listing:
 
 
 def list_input(uri: str, allowed: Sequence[str] = ()) -> Listing:
-    """
-    List the files of an input.
+    """List the files of an input.
 
     :param uri: normalised URI of a file, a folder or a pattern.
     :param allowed: prefixes that local links may lead to, besides the input itself.
@@ -55,8 +53,12 @@ def list_input(uri: str, allowed: Sequence[str] = ()) -> Listing:
     for why, count in sorted(listing.skipped.items()):
         log.warning("%d skipped: %s", count, why)
     if not listing.files:
-        left_out = f" ({sum(listing.skipped.values())} were skipped: {', '.join(listing.skipped)})" if listing.skipped else ""
-        raise InputError(f"no input files found under {shown(uri)}{left_out}; names that start with '.' or '_' do not count")
+        left_out = (
+            f" ({sum(listing.skipped.values())} were skipped: {', '.join(listing.skipped)})" if listing.skipped else ""
+        )
+        raise InputError(
+            f"no input files found under {shown(uri)}{left_out}; names that start with '.' or '_' do not count"
+        )
     return listing
 
 
@@ -84,7 +86,9 @@ def _list_local(uri: str, allowed: Sequence[str]) -> Listing:
 def _glob_local(pattern: str, allowed: Sequence[str]) -> Listing:
     import glob
 
-    fixed = pattern[: min(pattern.index(character) for character in _WILDCARDS if character in pattern)].rpartition("/")[0]
+    fixed = pattern[: min(pattern.index(character) for character in _WILDCARDS if character in pattern)].rpartition(
+        "/"
+    )[0]
     listing = Listing(normalise(fixed or "/"))
     for name in glob.iglob(pattern, recursive=True):
         relative = os.path.relpath(name, fixed or "/")

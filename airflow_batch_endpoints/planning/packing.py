@@ -13,8 +13,7 @@ MAX_SHARD_BYTES = 64 * 2**20
 
 
 def pack(sizes: Sequence[int], *, mini_batch_size: int, slots: int) -> tuple[list[int], list[int]]:
-    """
-    Pack items, in their order, into mini-batches and those into shards.
+    """Pack items, in their order, into mini-batches and those into shards.
 
     :param sizes: bytes of each item.
     :param mini_batch_size: most items of a mini-batch.

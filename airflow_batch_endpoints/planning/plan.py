@@ -23,8 +23,7 @@ _METADATA = b"airflow_batch_endpoints"
 
 
 class Plan:
-    """
-    A plan, held as columns; shards become objects when they are asked for.
+    """A plan, held as columns; shards become objects when they are asked for.
 
     :param root: URI that the items' paths are relative to.
     :param paths: column of paths as bytes.
@@ -41,7 +40,7 @@ class Plan:
         self._shards = list(shards)
         self.items = len(paths)
         ends = [*self._shards[1:], self.items]
-        self.shard_bytes = [
+        self.shard_bytes: list[int] = [
             sum(sizes[first:end].to_pylist()) for first, end in zip(self._shards, ends, strict=True)
         ]
 
@@ -56,7 +55,7 @@ class Plan:
         return int(self._mini_batches[-1].as_py()) + 1 if self.items else 0
 
     @property
-    def bytes(self) -> int:
+    def total_bytes(self) -> int:
         """Bytes of all items, as listed."""
         return sum(self.shard_bytes)
 
@@ -83,8 +82,7 @@ class Plan:
 
 
 def make(listing: Listing, *, mini_batch_size: int, slots: int) -> Plan:
-    """
-    Plan the work on listed files.
+    """Plan the work on listed files.
 
     :param mini_batch_size: most items of a mini-batch.
     :param slots: scoring processes of the whole job.
@@ -117,8 +115,7 @@ def encode(plan: Plan) -> tuple[bytes, str]:
 
 
 def read(store: Store, key: str) -> Plan:
-    """
-    Read a plan.
+    """Read a plan.
 
     :raises InfrastructureError: when it is not there.
     """

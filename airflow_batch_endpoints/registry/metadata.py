@@ -13,13 +13,12 @@ from airflow_batch_endpoints.registry.store import check_expected
 
 
 class MetadataStore:
-    """
-    Implements :class:`~airflow_batch_endpoints.registry.store.DocumentStore` on Variables in the metadata database.
+    """Implements :class:`~airflow_batch_endpoints.registry.store.DocumentStore` on Variables in the metadata database.
 
     :param on_write: called with the session of every write, before it is committed.
     """
 
-    def __init__(self, on_write: Callable[[Session], None] | None = None) -> None:
+    def __init__(self, on_write: Callable[[Session], object] | None = None) -> None:
         self._on_write = on_write
 
     def get(self, key: str) -> str | None:

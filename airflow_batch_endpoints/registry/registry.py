@@ -36,8 +36,7 @@ class Stored:
 
 
 class Registry:
-    """
-    Documents with their rules (Azure ML's, and those of the design).
+    """Documents with their rules (Azure ML's, and those of the design).
 
     :param store: where they are kept.
     :param user: who changes them, for the record.
@@ -102,8 +101,7 @@ class Registry:
     # -- writing ------------------------------------------------------------------------------------------------
 
     def apply(self, documents: Iterable[Document], *, set_default: bool = False) -> list[tuple[str, Document]]:
-        """
-        Create or update documents, all or none.
+        """Create or update documents, all or none.
 
         :param documents: endpoints, deployments and computes, in any order.
         :param set_default: make the (one) deployment among them the default of its endpoint.
@@ -117,7 +115,13 @@ class Registry:
             deployments = [document for document in documents if isinstance(document, Deployment)]
             if len(deployments) != 1:
                 raise DocumentError(
-                    [Problem("apply", "--set-default", f"needs exactly one deployment, found {len(deployments)}; use set-default")]
+                    [
+                        Problem(
+                            "apply",
+                            "--set-default",
+                            f"needs exactly one deployment, found {len(deployments)}; use set-default",
+                        )
+                    ]
                 )
             change.set_default(deployments[0].endpoint_name, deployments[0].name)
         change.check()
@@ -132,8 +136,7 @@ class Registry:
         change.commit()
 
     def delete_endpoint(self, name: str) -> None:
-        """
-        Delete an endpoint with its deployments. Its jobs and their outputs stay.
+        """Delete an endpoint with its deployments. Its jobs and their outputs stay.
 
         :raises ConflictError: while jobs of it are running.
         """
@@ -147,8 +150,7 @@ class Registry:
         change.commit()
 
     def delete_deployment(self, endpoint: str, name: str) -> None:
-        """
-        Delete a deployment. Jobs that run it have their own copy and go on.
+        """Delete a deployment. Jobs that run it have their own copy and go on.
 
         :raises ConflictError: when it is its endpoint's default.
         """
@@ -163,8 +165,7 @@ class Registry:
         change.commit()
 
     def delete_compute(self, name: str) -> None:
-        """
-        Delete a compute.
+        """Delete a compute.
 
         :raises ConflictError: while deployments name it.
         """
@@ -212,7 +213,11 @@ class _Change:
     def put(self, document: Document) -> str:
         key, kind = _key(document), type(document)
         before = self._read(key, kind if not isinstance(document, Deployment) else Deployment)
-        if isinstance(document, Endpoint) and isinstance(before, Endpoint) and document.defaults.deployment_name is None:
+        if (
+            isinstance(document, Endpoint)
+            and isinstance(before, Endpoint)
+            and document.defaults.deployment_name is None
+        ):
             # Applying an endpoint again must not take its default away: the document just doesn't speak of it.
             document = document.model_copy(update={"defaults": before.defaults})
         if before is not None and digest(before) == digest(document):
@@ -227,7 +232,9 @@ class _Change:
     def set_default(self, endpoint: str, deployment: str) -> None:
         document = self._read(_ENDPOINT + endpoint, Endpoint)
         if document is None:
-            raise NotFoundError(f"there is no endpoint {endpoint!r}; apply its document first, or together with the deployment")
+            raise NotFoundError(
+                f"there is no endpoint {endpoint!r}; apply its document first, or together with the deployment"
+            )
         self._documents[_ENDPOINT + endpoint] = document.model_copy(
             update={"defaults": EndpointDefaults(deployment_name=deployment)}
         )
@@ -239,7 +246,8 @@ class _Change:
             if isinstance(document, Deployment):
                 problems += self._check_deployment(document)
             elif isinstance(document, Endpoint) and (default := document.defaults.deployment_name):
-                if self._read(f"{_DEPLOYMENT}{document.name}.{default}", Deployment) is None:
+                key = f"{_DEPLOYMENT}{document.name}.{default}"
+                if self._read(key, Deployment) is None:
                     message = f"endpoint {document.name!r} has no deployment {default!r}; apply it first, or together"
                     problems.append(Problem(f"endpoint {document.name}", "defaults.deployment_name", message))
         if problems:
@@ -266,7 +274,8 @@ class _Change:
         if not self._documents:
             return
         changes = {
-            key: None if document is None else self._registry.encode(document) for key, document in self._documents.items()
+            key: None if document is None else self._registry.encode(document)
+            for key, document in self._documents.items()
         }
         text = self._store.get(INDEX)
         index = index_of(text)
@@ -345,9 +354,17 @@ def _decode(key: str, text: str, kind: Any) -> Stored:
         data = stored["document"]
     except (ValueError, KeyError, TypeError):
         raise DocumentError(
-            [Problem(source, "(document)", "is not what the registry writes; apply the document again, or delete the Variable")]
+            [
+                Problem(
+                    source,
+                    "(document)",
+                    "is not what the registry writes; apply the document again, or delete the Variable",
+                )
+            ]
         ) from None
     document = from_data(data, source)
     if not isinstance(document, kind):
         raise DocumentError([Problem(source, "type", f"is a {type(document).__name__}; apply the document again")])
-    return Stored(document, stored.get("revision", digest(document)), stored.get("updated_at", ""), stored.get("updated_by"))
+    return Stored(
+        document, stored.get("revision", digest(document)), stored.get("updated_at", ""), stored.get("updated_by")
+    )

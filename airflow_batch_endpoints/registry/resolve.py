@@ -16,8 +16,7 @@ from airflow_batch_endpoints.storage.uris import join, normalise
 
 
 def resolve(registry: Registry, request: JobRequest, *, job: str, invoker: str | None, settings: Settings) -> JobSpec:
-    """
-    Resolve a request.
+    """Resolve a request.
 
     :param job: name of the job, which is the run id.
     :param invoker: who asked, as Airflow knows them.
@@ -81,7 +80,9 @@ def _local_compute(registry: Registry, deployment: ModelDeployment, settings: Se
     name = deployment.compute or settings.default_compute
     compute = registry.compute(name).document
     if not isinstance(compute, LocalCompute):
-        raise UserError(f"compute {name!r} is of type kubernetes, which is not supported yet; name a compute of type local")
+        raise UserError(
+            f"compute {name!r} is of type kubernetes, which is not supported yet; name a compute of type local"
+        )
     if not settings.allow_local_compute:
         raise UserError(
             f"compute {name!r} is local, and [batch_endpoints] allow_local_compute is off here; name another compute"

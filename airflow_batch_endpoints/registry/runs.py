@@ -35,8 +35,7 @@ Job = dict[str, Any]
 
 
 def start(endpoint: str, conf: dict[str, Any], *, job: str, user: str) -> bool:
-    """
-    Start a job, once: the same request under the same name is the same job.
+    """Start a job, once: the same request under the same name is the same job.
 
     :param conf: parameters of the run.
     :param job: name of the job.
@@ -45,7 +44,7 @@ def start(endpoint: str, conf: dict[str, Any], *, job: str, user: str) -> bool:
     :raises NotFoundError: the endpoint has no DAG (yet).
     """
     from airflow.api.common.trigger_dag import trigger_dag
-    from airflow.exceptions import AirflowException
+    from airflow.sdk.exceptions import AirflowException
     from airflow.utils.types import DagRunTriggeredByType
 
     with create_session() as session:
@@ -83,7 +82,9 @@ def find(endpoint: str, job: str) -> Job:
     with create_session() as session:
         run = _run(session, endpoint, job)
         if run is None:
-            raise NotFoundError(f"there is no job {job!r} of endpoint {endpoint!r}; see: airflow batch-endpoints jobs list {endpoint}")
+            raise NotFoundError(
+                f"there is no job {job!r} of endpoint {endpoint!r}; see: airflow batch-endpoints jobs list {endpoint}"
+            )
         return _describe(session, run)
 
 
@@ -106,8 +107,7 @@ def has_running(endpoint: str) -> bool:
 
 
 def cancel(endpoint: str, job: str, *, user: str) -> Job:
-    """
-    Cancel a job: its run is set to failed, which stops its workers, and a note says why.
+    """Cancel a job: its run is set to failed, which stops its workers, and a note says why.
 
     :raises ConflictError: it has ended already.
     """
@@ -218,7 +218,10 @@ def _has_dag(session: Session, endpoint: str) -> bool:
     model = session.get(DagModel, dag_id(endpoint))
     if model is None or model.is_stale:
         return False
-    return session.scalar(select(SerializedDagModel.id).where(SerializedDagModel.dag_id == dag_id(endpoint)).limit(1)) is not None
+    return (
+        session.scalar(select(SerializedDagModel.id).where(SerializedDagModel.dag_id == dag_id(endpoint)).limit(1))
+        is not None
+    )
 
 
 def has_dag(endpoint: str) -> bool:
@@ -235,8 +238,7 @@ def retire_dag(session: Session, endpoint: str) -> None:
 
 
 def request_parsing(session: Session) -> bool:
-    """
-    Ask the DAG processor to parse the file of the endpoint DAGs next. A request can be lost; ask again until it is done.
+    """Ask the DAG processor to parse the file of the endpoint DAGs next. A request can be lost; ask again until it is done.
 
     :return: ``False`` when no such file is known.
     """

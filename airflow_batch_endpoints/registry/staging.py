@@ -21,8 +21,7 @@ _COMPLETE = ".complete"
 
 
 def stage(document: Document, base: Path, artifact_uri: str) -> Document:
-    """
-    Copy what a deployment names by a relative path, and return the document that names the copies.
+    """Copy what a deployment names by a relative path, and return the document that names the copies.
 
     A copy is named by the digest of its content: the same files are copied once, a change never touches what a running
     job uses.
@@ -76,7 +75,9 @@ def _files(source: Path, is_code: bool, field: str) -> Iterator[Path]:
         for name in names:
             path = Path(folder, name)
             if not Path(os.path.realpath(path)).is_relative_to(source):
-                raise DocumentError([Problem(str(path), field, "is a link that leads outside the folder; copy the file there")])
+                raise DocumentError(
+                    [Problem(str(path), field, "is a link that leads outside the folder; copy the file there")]
+                )
             if path.is_file():
                 yield path
 

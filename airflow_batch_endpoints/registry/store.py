@@ -20,8 +20,7 @@ class DocumentStore(Protocol):
         ...
 
     def write(self, changes: Mapping[str, str | None], expected: Mapping[str, str | None]) -> None:
-        """
-        Set and delete (``None``) values, all or none where the implementation can.
+        """Set and delete (``None``) values, all or none where the implementation can.
 
         :param expected: values that must still be there as they were read; a difference means that somebody was faster.
         :raises ConflictError: when they are not.
@@ -54,8 +53,7 @@ class MemoryStore:
 
 
 def check_expected(found: Mapping[str, str | None], expected: Mapping[str, str | None]) -> None:
-    """
-    Refuse to write over what somebody else has changed.
+    """Refuse to write over what somebody else has changed.
 
     :raises ConflictError: naming the first document that differs.
     """

@@ -10,8 +10,7 @@ from airflow_batch_endpoints.registry.store import check_expected
 
 
 class TaskStore:
-    """
-    Implements :class:`~airflow_batch_endpoints.registry.store.DocumentStore` over the Execution API.
+    """Implements :class:`~airflow_batch_endpoints.registry.store.DocumentStore` over the Execution API.
 
     The API has no compare-and-set, so between the comparison and the write somebody else may still write: then the last
     write wins. Values are written one by one.

@@ -16,8 +16,7 @@ if TYPE_CHECKING:
 
 
 class BatchJobSensor(BaseSensorOperator):
-    """
-    Waits until a job has completed; fails at once when it failed. Ending the sensor leaves the job alone.
+    """Waits until a job has completed; fails at once when it failed. Ending the sensor leaves the job alone.
 
     :param endpoint: name of the endpoint (templated).
     :param job: name of the job (templated).
@@ -48,11 +47,11 @@ class BatchJobSensor(BaseSensorOperator):
             )
         return None if self.deferrable else super().execute(context)
 
-    def execute_complete(self, context: Context, event: dict[str, Any]) -> None:  # noqa: ARG002 - Airflow's signature
+    def execute_complete(self, context: Context, event: dict[str, Any]) -> None:
         """Judge how the job ended."""
         self._judge(event["state"])
 
-    def poke(self, context: Context) -> bool:  # noqa: ARG002 - Airflow's signature
+    def poke(self, context: Context) -> bool:
         """Look at the job."""
         state = BatchEndpointHook().state(self.endpoint, self.job)
         if state in FINAL_RUN_STATES:

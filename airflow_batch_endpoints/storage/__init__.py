@@ -7,8 +7,7 @@ from airflow_batch_endpoints.storage.uris import is_local, local_path
 
 
 def open_store(uri: str) -> Store:
-    """
-    Return the store at a URI.
+    """Return the store at a URI.
 
     :param uri: a normalised URI (see :func:`~airflow_batch_endpoints.storage.uris.normalise`).
     """

@@ -34,8 +34,7 @@ def size_of(uri: str, allowed: Sequence[str]) -> int:
 
 
 def download(uri: str, path: Path, allowed: Sequence[str]) -> None:
-    """
-    Download a file.
+    """Download a file.
 
     :param allowed: prefixes that the URI and every redirect must stay within.
     :raises ReachError: when led elsewhere.

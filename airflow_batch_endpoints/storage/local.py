@@ -14,8 +14,7 @@ from airflow_batch_endpoints.storage.retries import translate
 
 
 class LocalStore:
-    """
-    Implements :class:`~airflow_batch_endpoints.storage.store.Store` on a folder.
+    """Implements :class:`~airflow_batch_endpoints.storage.store.Store` on a folder.
 
     Everything is written under a temporary name and then linked or renamed in the same folder, so that no reader ever
     sees a part of an object, not even after a crash.

@@ -10,8 +10,7 @@ from airflow_batch_endpoints.storage.uris import is_local, local_path, shown
 
 
 def is_within(uri: str, prefix: str) -> bool:
-    """
-    Tell whether a URI is a prefix or lies below it. Both are normalised; links in local paths are followed.
+    """Tell whether a URI is a prefix or lies below it. Both are normalised; links in local paths are followed.
 
     :param uri: what somebody wants to reach; may be a glob.
     :param prefix: an allowed folder.
@@ -27,8 +26,7 @@ def is_within(uri: str, prefix: str) -> bool:
 
 
 def check_reach(uri: str, allowed: Sequence[str], *, what: str, option: str) -> None:
-    """
-    Refuse a URI outside the allowed prefixes.
+    """Refuse a URI outside the allowed prefixes.
 
     :param uri: normalised.
     :param allowed: normalised prefixes.

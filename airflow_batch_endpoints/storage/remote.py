@@ -14,8 +14,7 @@ from airflow_batch_endpoints.storage.uris import shown
 
 
 def file_system(uri: str) -> tuple[Any, str]:
-    """
-    Return the fsspec file system of a URI, without its caches of listings, and the path in it.
+    """Return the fsspec file system of a URI, without its caches of listings, and the path in it.
 
     :raises UserError: when the library for the scheme is not installed.
     """
@@ -26,8 +25,7 @@ def file_system(uri: str) -> tuple[Any, str]:
 
 
 class RemoteStore:
-    """
-    Implements :class:`~airflow_batch_endpoints.storage.store.Store` on an object store.
+    """Implements :class:`~airflow_batch_endpoints.storage.store.Store` on an object store.
 
     :param uri: of the folder.
     """

@@ -17,8 +17,7 @@ _FINAL = (FileNotFoundError, FileExistsError, IsADirectoryError, NotADirectoryEr
 
 
 def translate(error: OSError, what: str) -> BatchEndpointsError:
-    """
-    Put a failure of the operating system or of a storage library into one of ours.
+    """Put a failure of the operating system or of a storage library into one of ours.
 
     :param error: the failure.
     :param what: what was tried, for the message.
@@ -31,8 +30,7 @@ def translate(error: OSError, what: str) -> BatchEndpointsError:
 
 
 def retrying(what: str, call: Callable[[], Result]) -> Result:
-    """
-    Call a remote store, again with backoff when it fails in a way that may pass.
+    """Call a remote store, again with backoff when it fails in a way that may pass.
 
     :raises FileNotFoundError, FileExistsError: these are answers.
     :raises InfrastructureError: when it does not answer after :data:`TRIES` tries.
@@ -43,7 +41,9 @@ def retrying(what: str, call: Callable[[], Result]) -> Result:
         stop=tenacity.stop_after_attempt(TRIES),
         wait=tenacity.wait_exponential_jitter(initial=0.2, max=10),
         retry=tenacity.retry_if_exception(lambda error: not isinstance(error, (*_FINAL, BatchEndpointsError))),
-        before_sleep=lambda state: log.warning("%s failed, trying again: %s", what, state.outcome and state.outcome.exception()),
+        before_sleep=lambda state: log.warning(
+            "%s failed, trying again: %s", what, state.outcome and state.outcome.exception()
+        ),
         reraise=True,
     )
     try:

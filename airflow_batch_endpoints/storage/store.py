@@ -8,16 +8,14 @@ from typing import BinaryIO, Protocol
 
 
 class Store(Protocol):
-    """
-    A directory of objects. Keys are relative, separated by ``/``.
+    """A directory of objects. Keys are relative, separated by ``/``.
 
     Every method raises :class:`~airflow_batch_endpoints.exceptions.InfrastructureError` when the store does not
     answer after retries with backoff. A missing object is an answer.
     """
 
     def create(self, key: str, content: bytes) -> bool:
-        """
-        Create an object unless it exists, atomically.
+        """Create an object unless it exists, atomically.
 
         :param content: not empty (some stores overwrite when asked to create an empty object), and unique to the
             caller: when a response was lost, reading the object back tells who won.

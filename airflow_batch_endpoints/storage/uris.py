@@ -24,8 +24,7 @@ def shown(value: object, length: int = 120) -> str:
 
 
 def normalise(uri: str, *, what: str = "uri", base: Path | None = None) -> str:
-    """
-    Return the one way to write a URI: scheme in lower case, no ``.`` or ``..``, no trailing slash.
+    """Return the one way to write a URI: scheme in lower case, no ``.`` or ``..``, no trailing slash.
 
     A path without a scheme is a local one and becomes ``file:///...``. Bytes of local paths that are not UTF-8 are
     percent-encoded. In ``file:`` URIs percent-encoding is decoded first; elsewhere the path is taken as it is written.

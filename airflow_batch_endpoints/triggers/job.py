@@ -16,8 +16,7 @@ FINAL_RUN_STATES = ("success", "failed")
 
 
 class BatchJobTrigger(BaseTrigger):
-    """
-    Waits until a job has ended.
+    """Waits until a job has ended.
 
     :param endpoint: name of the endpoint.
     :param job: name of the job.
@@ -26,7 +25,7 @@ class BatchJobTrigger(BaseTrigger):
     """
 
     def __init__(self, *, endpoint: str, job: str, submission: str | None = None, poll_interval: float = 5.0) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.endpoint = endpoint
         self.job = job
         self.submission = submission
@@ -56,7 +55,9 @@ class BatchJobTrigger(BaseTrigger):
     async def on_kill(self) -> None:
         """Cancel the job: called when a person ends the waiting task, not when the triggerer restarts."""
         if self.submission is not None:
-            await sync_to_async(request_cancel)(self.endpoint, self.job, self.submission, "the task that invoked it was ended")
+            await sync_to_async(request_cancel)(
+                self.endpoint, self.job, self.submission, "the task that invoked it was ended"
+            )
 
 
 def run_state(endpoint: str, job: str) -> str | None:

@@ -17,15 +17,16 @@ log = logging.getLogger("airflow_batch_endpoints.worker")
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """
-    Run one command.
+    """Run one command.
 
     :param arguments: command line; ``sys.argv`` by default.
     :return: the exit code: 0 done, 2 user error, 3 threshold exceeded, 4 stopped, 5 incomplete at publication,
         1 infrastructure.
     """
     options = _parser().parse_args(arguments)
-    logging.basicConfig(level=options.log_level.upper(), format="%(levelname)s %(name)s: %(message)s", stream=sys.stdout)
+    logging.basicConfig(
+        level=options.log_level.upper(), format="%(levelname)s %(name)s: %(message)s", stream=sys.stdout
+    )
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
     parent = os.environ.get("BATCH_ENDPOINTS_PARENT")
     if parent and not signal_when_parent_ends(signal.SIGTERM, int(parent)):

@@ -93,15 +93,13 @@ class Stop(BaseModel):
     def error(self) -> exceptions.BatchEndpointsError:
         """Return the error this was made of."""
         kind = getattr(exceptions, self.type, None)
-        if isinstance(kind, type) and issubclass(kind, exceptions.BatchEndpointsError):
-            if not issubclass(kind, exceptions.DocumentError):
-                return kind(self.message)
-        return exceptions.UserError(self.message)
+        if not isinstance(kind, type) or not issubclass(kind, exceptions.BatchEndpointsError) or kind is exceptions.DocumentError:
+            return exceptions.UserError(self.message)
+        return kind(self.message)
 
 
 class Ledger:
-    """
-    One incarnation's view of the job directory.
+    """One incarnation's view of the job directory.
 
     :param store: the job directory.
     :param incarnation: who writes; unique for every start of an instance.

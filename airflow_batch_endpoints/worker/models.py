@@ -23,8 +23,7 @@ _NO_MLFLOW = 77
 
 
 def pin(spec: JobSpec) -> JobSpec:
-    """
-    Return the job with a concrete model version and the place of its files.
+    """Return the job with a concrete model version and the place of its files.
 
     MLflow is asked in a process of its own: importing it takes seconds and a hundred megabytes.
 
@@ -36,14 +35,11 @@ def pin(spec: JobSpec) -> JobSpec:
         return spec.model_copy(update={"model_artifact_uri": spec.model_uri})
     answer = _ask_mlflow("resolve", spec.model_uri)
     log.info("model %s is %s", spec.model_uri, answer["model_uri"])
-    return spec.model_copy(
-        update={"model_uri": answer["model_uri"], "model_artifact_uri": answer["artifact_uri"]}
-    )
+    return spec.model_copy(update={"model_uri": answer["model_uri"], "model_artifact_uri": answer["artifact_uri"]})
 
 
 def fetch(spec: JobSpec, folder: Path) -> Path:
-    """
-    Return a local path with the model's files: in place when they are local, else downloaded once.
+    """Return a local path with the model's files: in place when they are local, else downloaded once.
 
     :param folder: where downloads go.
     """
@@ -59,8 +55,7 @@ def fetch_code(spec: JobSpec, folder: Path) -> Path | None:
 
 
 def model_dir(spec: JobSpec, model: Path, folder: Path) -> Path:
-    """
-    Arrange what scripts find in ``AZUREML_MODEL_DIR``: the model's folder or file under its own name.
+    """Arrange what scripts find in ``AZUREML_MODEL_DIR``: the model's folder or file under its own name.
 
     The files are hard links where that is possible: MLflow refuses a model behind a symbolic link.
 
@@ -120,7 +115,7 @@ def _ask_mlflow(*arguments: str) -> dict[str, Any]:
     if "missing" in answer:
         raise ModelError(f"model {shown(arguments[1])}: {answer['missing']}")
     if process.returncode != 0 or not answer:
-        last = (answer.get("error") or process.stderr.strip().splitlines()[-1:] or ["no answer"])[0]
+        last = answer.get("error") or (process.stderr.strip().splitlines() or ["no answer"])[-1]
         raise InfrastructureError(f"MLflow cannot say what {shown(arguments[1])} is: {last}")
     return answer
 
@@ -143,9 +138,7 @@ def _resolve(uri: str) -> dict[str, str]:
         if version == "latest":
             versions = client.search_model_versions(f"name='{name}'")
             if not versions:
-                raise mlflow.exceptions.MlflowException(
-                    f"no version of {name!r} is registered", error_code=mlflow.exceptions.RESOURCE_DOES_NOT_EXIST
-                )
+                return {"missing": f"no version of {name!r} is registered"}
             version = str(max(int(found.version) for found in versions))
         artifacts = client.get_model_version_download_uri(name, str(version))
         uri = f"models:/{name}/{version}"
@@ -176,13 +169,14 @@ def _answer(arguments: list[str]) -> int:
         from mlflow.exceptions import MlflowException
     except ImportError:
         return _NO_MLFLOW
+    answer: dict[str, str]
     try:
-        answer = {"resolve": _resolve, "download": _download}[arguments[0]](*arguments[1:])
+        answer = _resolve(arguments[1]) if arguments[0] == "resolve" else _download(arguments[1], arguments[2])
     except MlflowException as error:
-        kind = "missing" if error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE") else "error"
-        answer = {kind: str(error.message).splitlines()[0] if kind == "missing" else [str(error.message)]}  # type: ignore[dict-item]
+        is_missing = error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
+        answer = {"missing" if is_missing else "error": str(error.message).splitlines()[0]}
     print(json.dumps(answer))  # noqa: T201 - the answer
-    return 0 if "error" not in answer else 1
+    return 1 if "error" in answer else 0
 
 
 if __name__ == "__main__":

@@ -23,8 +23,7 @@ def identify() -> ProcessIdentity | None:
 
 
 def is_gone(process: ProcessIdentity) -> bool:
-    """
-    Tell that a process has ended for good.
+    """Tell that a process has ended for good.
 
     :return: ``False`` also when it can't be known: another host, another container.
     """
@@ -40,8 +39,7 @@ def is_gone(process: ProcessIdentity) -> bool:
 
 
 def signal_when_parent_ends(signal_number: signal.Signals, parent: int) -> bool:
-    """
-    Have the kernel send this process a signal when its parent ends, however that ends.
+    """Have the kernel send this process a signal when its parent ends, however that ends.
 
     :param parent: number of the process that must be the parent now.
     :return: ``False`` if the parent has ended already.

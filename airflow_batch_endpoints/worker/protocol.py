@@ -79,7 +79,10 @@ class Slots(Protocol):
 class PlanView(Protocol):
     """What the protocol reads of a plan."""
 
-    shard_bytes: Sequence[int]
+    @property
+    def shard_bytes(self) -> Sequence[int]:
+        """Bytes of each shard."""
+        ...
 
     def shard(self, number: int) -> Shard:
         """Return one shard with its items."""
@@ -184,8 +187,7 @@ class Progress:
 
 
 class Coordinator:
-    """
-    One incarnation of an instance at work.
+    """One incarnation of an instance at work.
 
     :param plan: the shards of the job.
     :param is_gone: tells of a process of this host that it does not exist any more; saves waiting out its lease.
@@ -239,8 +241,7 @@ class Coordinator:
         self._should_stop = True
 
     def run(self) -> Progress:
-        """
-        Work until every shard of the job is committed, by whomever.
+        """Work until every shard of the job is committed, by whomever.
 
         :raises StoppedError: after :meth:`request_stop`; every claim is released.
         :raises ThresholdExceededError: too many items failed, here or elsewhere.
@@ -512,7 +513,9 @@ class Coordinator:
         """How many incarnations died while they ran this item with nothing beside it."""
         now = self._clock.monotonic()
         return sum(
-            observed.heartbeat.alone == item.number and not observed.heartbeat.has_ended and self._is_dead(observed, now)
+            observed.heartbeat.alone == item.number
+            and not observed.heartbeat.has_ended
+            and self._is_dead(observed, now)
             for observed in self._others.values()
         )
 

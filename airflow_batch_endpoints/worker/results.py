@@ -15,8 +15,7 @@ _TERMINATION_LOG = Path("/dev/termination-log")
 
 
 def leave(result: dict[str, Any]) -> None:
-    """
-    Leave a result where the launcher reads it.
+    """Leave a result where the launcher reads it.
 
     :param result: what the command returned; lists are shortened until it fits :data:`MAX_BYTES`.
     """

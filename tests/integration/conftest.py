@@ -43,7 +43,11 @@ class RealAirflow(AirflowInstance):
     def cli(self, *arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
         """Run ``airflow batch-endpoints``."""
         done = subprocess.run(
-            self.command("batch-endpoints", *arguments), env=self.environment(), capture_output=True, text=True, check=False
+            self.command("batch-endpoints", *arguments),
+            env=self.environment(),
+            capture_output=True,
+            text=True,
+            check=False,
         )
         assert done.returncode == code, done.stdout + done.stderr
         return done
@@ -94,7 +98,9 @@ class RealAirflow(AirflowInstance):
         try:
             return self.eventually(lambda: (state := self.state(dag_id, run_id)) in wanted and state, seconds)
         except AssertionError:
-            raise AssertionError(f"{dag_id} {run_id} is {self.state(dag_id, run_id)}, not {wanted}\n{self.logs(dag_id, run_id)}") from None
+            raise AssertionError(
+                f"{dag_id} {run_id} is {self.state(dag_id, run_id)}, not {wanted}\n{self.logs(dag_id, run_id)}"
+            ) from None
 
     def clear(self, dag_id: str, run_id: str) -> None:
         self.api("POST", f"dags/{dag_id}/dagRuns/{run_id}/clear", {"dry_run": False})
@@ -128,7 +134,7 @@ class RealAirflow(AirflowInstance):
             except OSError:
                 continue
             if b"airflow_batch_endpoints.worker" in arguments and command.encode() in arguments:
-                if command != "plan" and outside or (job and job.encode() not in arguments):
+                if (command != "plan" and outside) or (job and job.encode() not in arguments):
                     continue
                 found.append(int(folder.name))
         return found
@@ -174,7 +180,10 @@ def airflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealAirflow]:
     data = root / "data"
     data.mkdir()
     instance = RealAirflow(
-        home=root / "home", allowed_input_uris=data.as_uri(), mlflow_tracking_uri=f"sqlite:///{root}/mlflow.db", data=data
+        home=root / "home",
+        allowed_input_uris=data.as_uri(),
+        mlflow_tracking_uri=f"sqlite:///{root}/mlflow.db",
+        data=data,
     )
     dags = instance.home / "dags"
     dags.mkdir(parents=True)

@@ -12,7 +12,9 @@ from tests.integration.conftest import RealAirflow
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 
 ECHO = "import os\ndef init(): pass\ndef run(b): return [os.path.basename(p) for p in b]\n"
-SLOW = "import os, time\ndef init(): pass\ndef run(b):\n    time.sleep(0.4)\n    return [os.path.basename(p) for p in b]\n"
+SLOW = (
+    "import os, time\ndef init(): pass\ndef run(b):\n    time.sleep(0.4)\n    return [os.path.basename(p) for p in b]\n"
+)
 
 
 def rows(job: dict[str, str]) -> list[str]:
@@ -39,14 +41,18 @@ def slow(airflow: RealAirflow) -> str:
 
 
 def test_apply_invoke_predictions(airflow: RealAirflow, echo: str) -> None:
-    done = airflow.cli("invoke", echo, "--input", str(airflow.data / "small"), "--wait", "--format", "json", "--job-name", "first")
+    done = airflow.cli(
+        "invoke", echo, "--input", str(airflow.data / "small"), "--wait", "--format", "json", "--job-name", "first"
+    )
     job = json.loads(done.stdout)
     assert (job["state"], job["deployment"], job["error"]) == ("Completed", "main", None)
     assert (job["counts"]["listed"], job["counts"]["succeeded"], job["counts"]["failed"]) == (7, 7, 0)
     assert rows(job) == names(7)
     assert json.loads(airflow.cli("jobs", "list", echo, "-o", "json").stdout)[0]["name"] == "first"
     airflow.cli("jobs", "download", echo, "first", str(airflow.data / "downloaded"))
-    assert (airflow.data / "downloaded" / "predictions.csv").read_bytes() == Path(job["output"][7:], "predictions.csv").read_bytes()
+    assert (airflow.data / "downloaded" / "predictions.csv").read_bytes() == Path(
+        job["output"][7:], "predictions.csv"
+    ).read_bytes()
 
 
 def test_one_name_is_one_job(airflow: RealAirflow, echo: str) -> None:
@@ -77,12 +83,16 @@ def test_bad_requests_start_nothing(airflow: RealAirflow, echo: str, arguments: 
     assert airflow.cli("jobs", "list", echo, "-o", "json").stdout == before
 
 
-@pytest.mark.parametrize("conf", [{"input": "file:///etc"}, {}, {"input": "x://y"}, {"input": "file:///x", "surprise": 1}])
+@pytest.mark.parametrize(
+    "conf", [{"input": "file:///etc"}, {}, {"input": "x://y"}, {"input": "file:///x", "surprise": 1}]
+)
 def test_bad_requests_of_the_form_end_in_one_sentence(airflow: RealAirflow, echo: str, conf: dict[str, str]) -> None:
     run = f"bad-{abs(hash(str(conf)))}"
     airflow.trigger("batch_endpoint.echo", run, conf)
     assert airflow.wait("batch_endpoint.echo", run) == "failed"
-    states = {task["task_id"]: (task["state"], task["try_number"]) for task in airflow.tasks("batch_endpoint.echo", run)}
+    states = {
+        task["task_id"]: (task["state"], task["try_number"]) for task in airflow.tasks("batch_endpoint.echo", run)
+    }
     assert states["plan"] == ("failed", 1), "a user's mistake is not retried"
     assert airflow.job(echo, run)["error"]
 
@@ -174,7 +184,9 @@ def test_a_retry_reconnects_to_its_job(airflow: RealAirflow, invoked: str) -> No
     before = len(jobs_of(airflow, "invoking_waiting"))
     airflow.trigger("invoking_waiting", "killed", {"folder": "some"})
     airflow.eventually(lambda: len(jobs_of(airflow, "invoking_waiting")) > before)
-    task = airflow.eventually(lambda: [t for t in airflow.tasks("invoking_waiting", "killed") if t["state"] == "running" and t["pid"]])
+    task = airflow.eventually(
+        lambda: [t for t in airflow.tasks("invoking_waiting", "killed") if t["state"] == "running" and t["pid"]]
+    )
     os.kill(task[0]["pid"], signal.SIGKILL)
     airflow.wait("invoking_waiting", "killed", "success")
     assert len(jobs_of(airflow, "invoking_waiting")) == before + 1

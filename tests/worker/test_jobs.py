@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import subprocess
-
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -177,11 +176,15 @@ def test_a_stopped_instance_is_overtaken_and_its_late_commit_does_no_harm(slow: 
     assert not (slow.output / "_batch").exists()
 
 
-def test_publish_killed_at_any_step_publishes_once(make_job: Callable[..., Job], job: Job, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_publish_killed_at_any_step_publishes_once(
+    make_job: Callable[..., Job], job: Job, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from airflow_batch_endpoints.storage.local import LocalStore
     from airflow_batch_endpoints.worker.commands import publish
 
-    job.script(ECHO.replace("return [", "if any(p.endswith('3.csv') for p in mini_batch): raise ValueError(3)\n    return ["))
+    job.script(
+        ECHO.replace("return [", "if any(p.endswith('3.csv') for p in mini_batch): raise ValueError(3)\n    return [")
+    )
     job.do("plan", mini_batch_size=2)
     job.do("score", "--instance", "0")
 
@@ -308,28 +311,36 @@ def test_every_shape_of_result(job: Job, returned: str, rows: int) -> None:
 
 
 def test_results_too_few_are_failed_items_found_by_name(job: Job) -> None:
-    job.script("import os\ndef init(): pass\ndef run(b): return [os.path.basename(p) for p in b if '3' not in os.path.basename(p)]\n")
+    job.script(
+        "import os\ndef init(): pass\ndef run(b): return [os.path.basename(p) for p in b if '3' not in os.path.basename(p)]\n"
+    )
     result = job.run(mini_batch_size=3)
     assert (result["succeeded"], result["failed"]) == (5, 1)
     assert job.dead_letters()[0]["item"] == "3.csv"
 
 
 def test_a_hanging_run_is_killed_and_its_item_set_aside(job: Job) -> None:
-    job.script("import time\ndef init(): pass\ndef run(b):\n    if any('3.csv' in p for p in b): time.sleep(1e6)\n    return b\n")
+    job.script(
+        "import time\ndef init(): pass\ndef run(b):\n    if any('3.csv' in p for p in b): time.sleep(1e6)\n    return b\n"
+    )
     result = job.run(mini_batch_size=2, retry_settings={"max_retries": 0, "timeout": 1})
     assert result["failed"] == 1
     assert "timeout" in job.dead_letters()[0]["message"]
 
 
 def test_an_item_that_kills_its_process_is_one_dead_letter(job: Job) -> None:
-    job.script("import os\ndef init(): pass\ndef run(b):\n    if any('3.csv' in p for p in b): os.kill(os.getpid(), 11)\n    return b\n")
+    job.script(
+        "import os\ndef init(): pass\ndef run(b):\n    if any('3.csv' in p for p in b): os.kill(os.getpid(), 11)\n    return b\n"
+    )
     result = job.run(mini_batch_size=2, retry_settings={"max_retries": 0})
     assert result["failed"] == 1
     assert "SIGSEGV" in job.dead_letters()[0]["message"]
 
 
 def test_what_a_script_prints_reaches_the_log_bounded(job: Job) -> None:
-    job.script("def init(): pass\ndef run(b):\n    print('hello ' + 'x' * 5_000_000)\n    print('second line')\n    return b\n")
+    job.script(
+        "def init(): pass\ndef run(b):\n    print('hello ' + 'x' * 5_000_000)\n    print('second line')\n    return b\n"
+    )
     job.do("plan")
     job.do("score", "--instance", "0")
     assert "slot 0 | hello xx" in job.log
@@ -343,7 +354,7 @@ def test_scripts_get_no_secrets_and_find_their_model(job: Job) -> None:
     job.spec["model_name"] = "net"
     job.script(
         "import os, glob\ndef init(): pass\n"
-        "def run(b): return [' '.join(sorted(os.environ)) + str(glob.glob(os.environ['AZUREML_MODEL_DIR'] + '/*/*.txt'))] * len(b)\n"
+        "def run(b): return [' '.join(sorted(os.environ)) + str(glob.glob(os.environ['AZUREML_MODEL_DIR'] + '/*/*'))] * len(b)\n"
     )
     job.run(environment_variables={"THEIRS": "1"})
     text = job.predictions().decode()
@@ -357,7 +368,7 @@ def test_scripts_get_no_secrets_and_find_their_model(job: Job) -> None:
 def test_files_that_scripts_write_are_published(job: Job) -> None:
     job.script(
         "import os\ndef init(): pass\ndef run(b):\n"
-        "    for p in b: open(os.path.join(os.environ['AZUREML_BI_OUTPUT_PATH'], os.path.basename(p) + '.out'), 'w').write('done')\n"
+        "    for p in b: open(os.environ['AZUREML_BI_OUTPUT_PATH'] + '/' + os.path.basename(p) + '.out', 'w').write('done')\n"
         "    return b\n"
     )
     job.run(mini_batch_size=2, output_action="summary_only", max_concurrency_per_instance=2)
@@ -450,7 +461,9 @@ def test_the_coordinator_imports_nothing_heavy() -> None:
         "import sys, json; from airflow_batch_endpoints.worker import __main__; "
         "from airflow_batch_endpoints.worker.commands import plan, score, publish; print(json.dumps(sorted(sys.modules)))"
     )
-    output = subprocess.run(["python", "-c", code], capture_output=True, text=True, check=True, env=_python_path()).stdout
+    output = subprocess.run(
+        ["python", "-c", code], capture_output=True, text=True, check=True, env=_python_path()
+    ).stdout
     modules = {name.partition(".")[0] for name in json.loads(output)}
     heavy = {"airflow", "sqlalchemy", "fastapi", "kubernetes", "pandas", "mlflow", "sklearn", "fsspec"}
     assert not modules & heavy
@@ -460,5 +473,3 @@ def _python_path() -> dict[str, str]:
     import sys
 
     return {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
-
-

@@ -19,9 +19,8 @@ from airflow_batch_endpoints.worker import models
 log = logging.getLogger(__name__)
 
 
-def run(spec: JobSpec, *, submission: str) -> dict[str, Any]:  # noqa: ARG001 - every command gets it
-    """
-    Plan a job, or adopt the plan that is there.
+def run(spec: JobSpec, *, submission: str) -> dict[str, Any]:
+    """Plan a job, or adopt the plan that is there.
 
     :param spec: the job as it was resolved.
     :param submission: which submission of the job this is.
@@ -107,9 +106,7 @@ def _pin(store: Store, spec: JobSpec) -> PinnedJob:
     if not isinstance(size, int):
         raise UserError(f"settings.mini_batch_size: {size!r} is not supported yet; give a number of files")
     slots = spec.instance_count * spec.settings.max_concurrency_per_instance
-    plan = plans.make(
-        list_input(spec.input_uri, spec.allowed_input_uris), mini_batch_size=size, slots=slots
-    )
+    plan = plans.make(list_input(spec.input_uri, spec.allowed_input_uris), mini_batch_size=size, slots=slots)
     content, digest = plans.encode(plan)
     key = layout.plan(digest)
     store.write(key, content)
@@ -120,7 +117,7 @@ def _pin(store: Store, spec: JobSpec) -> PinnedJob:
             items=plan.items,
             mini_batches=plan.mini_batch_count,
             shards=plan.shard_count,
-            bytes=plan.bytes,
+            bytes=plan.total_bytes,
             instances=min(spec.instance_count, plan.shard_count),
         ),
     )

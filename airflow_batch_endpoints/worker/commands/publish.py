@@ -29,8 +29,7 @@ MANIFEST_VERSION = 1
 
 
 def run(output_uri: str, job: str, submission: str) -> dict[str, Any]:
-    """
-    Publish a job whose shards are all committed, or confirm that it is published.
+    """Publish a job whose shards are all committed, or confirm that it is published.
 
     :param output_uri: folder of the job.
     :param job: name of the job.
@@ -95,7 +94,12 @@ def _publish(store: Store, job: str, submission: str, previous: dict[str, Any] |
         "model_uri": spec.model_uri,
         "invoker": spec.invoker,
         "input_uri": spec.input_uri,
-        "counts": {"listed": counts.listed, "succeeded": counts.succeeded, "failed": counts.failed, "rows": counts.rows},
+        "counts": {
+            "listed": counts.listed,
+            "succeeded": counts.succeeded,
+            "failed": counts.failed,
+            "rows": counts.rows,
+        },
         "plan": pinned.summary.model_dump(),
         "files": [*files, *written],
         "dead_letters": dead_letters,
@@ -105,7 +109,9 @@ def _publish(store: Store, job: str, submission: str, previous: dict[str, Any] |
     if not store.create(layout.MANIFEST, content):
         other = _manifest(store) or {}
         if other.get("job") != job:
-            raise ConflictError(f"job {other.get('job')!r} published to the same output meanwhile; give each job its own")
+            raise ConflictError(
+                f"job {other.get('job')!r} published to the same output meanwhile; give each job its own"
+            )
     return manifest
 
 
@@ -115,7 +121,9 @@ def _pinned(store: Store, job: str) -> PinnedJob:
         raise NotFoundError(f"job {job!r} was never planned: its folder has no {layout.JOB}; clear the run to plan it")
     pinned = PinnedJob.model_validate_json(content)
     if pinned.spec.job != job:
-        raise ConflictError(f"the folder belongs to job {pinned.spec.job!r}, not to {job!r}; give the job another output")
+        raise ConflictError(
+            f"the folder belongs to job {pinned.spec.job!r}, not to {job!r}; give the job another output"
+        )
     return pinned
 
 
@@ -136,7 +144,9 @@ def _freeze(store: Store, pinned: PinnedJob, submission: str) -> list[Commit]:
     for shard in range(pinned.summary.shards):
         content = store.read(layout.commit(shard))
         if content is None:
-            raise InfrastructureError(f"the commit of shard {shard} is gone from the job's folder; something deletes files there")
+            raise InfrastructureError(
+                f"the commit of shard {shard} is gone from the job's folder; something deletes files there"
+            )
         commits.append(Commit.model_validate_json(content))
     return commits
 
@@ -160,7 +170,9 @@ def _judge(store: Store, pinned: PinnedJob, commits: list[Commit]) -> Counts:
             f"The first: {output.first_error(store, commits)}"
         )
     if counts.succeeded == 0:
-        raise UserError(f"no item succeeded, all {counts.listed} failed. The first: {output.first_error(store, commits)}")
+        raise UserError(
+            f"no item succeeded, all {counts.listed} failed. The first: {output.first_error(store, commits)}"
+        )
     return counts
 
 

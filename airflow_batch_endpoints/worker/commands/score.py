@@ -38,8 +38,7 @@ LEAST_INIT_SECONDS = 600.0
 
 
 def run(output_uri: str, job: str, submission: str, *, instance: int) -> dict[str, Any]:
-    """
-    Score shards of a planned job until none is left.
+    """Score shards of a planned job until none is left.
 
     :param output_uri: folder of the job.
     :param job: name of the job.
@@ -85,10 +84,14 @@ def run(output_uri: str, job: str, submission: str, *, instance: int) -> dict[st
 def _pinned(store: Store, job: str) -> PinnedJob:
     content = store.read(layout.JOB)
     if content is None:
-        raise NotFoundError(f"job {job!r} is not planned: its folder has no {layout.JOB}; run plan first (clear the run)")
+        raise NotFoundError(
+            f"job {job!r} is not planned: its folder has no {layout.JOB}; run plan first (clear the run)"
+        )
     pinned = PinnedJob.model_validate_json(content)
     if pinned.spec.job != job:
-        raise ConflictError(f"the folder belongs to job {pinned.spec.job!r}, not to {job!r}; give the job another output")
+        raise ConflictError(
+            f"the folder belongs to job {pinned.spec.job!r}, not to {job!r}; give the job another output"
+        )
     return pinned
 
 

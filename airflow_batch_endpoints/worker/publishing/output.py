@@ -20,7 +20,9 @@ from airflow_batch_endpoints.worker.publishing import schemas
 from airflow_batch_endpoints.worker.publishing.writers import open_writer
 
 _CHUNK = 1 << 20
-SUMMARY_COLUMNS = pa.schema([("shard", pa.int64()), ("items", pa.int64()), ("succeeded", pa.int64()), ("failed", pa.int64())])
+SUMMARY_COLUMNS = pa.schema(
+    [("shard", pa.int64()), ("items", pa.int64()), ("succeeded", pa.int64()), ("failed", pa.int64())]
+)
 
 
 class _Hashing:
@@ -68,8 +70,7 @@ def _hashing(store: Store, key: str) -> Iterator[_Hashing]:
 
 
 def write_rows(store: Store, spec: JobSpec, commits: Sequence[Commit]) -> dict[str, Any]:
-    """
-    Write the output file: the rows of every shard, in the plan's order.
+    """Write the output file: the rows of every shard, in the plan's order.
 
     :param commits: one of every shard, by number.
     :return: name, rows, bytes and digest.
@@ -104,7 +105,9 @@ def _tables(store: Store, commit: Commit) -> Iterator[pa.Table]:
                     return
                 yield reader.read_all()
     except FileNotFoundError:
-        raise InfrastructureError(f"{commit.part} is gone from the job's folder; something deletes files there") from None
+        raise InfrastructureError(
+            f"{commit.part} is gone from the job's folder; something deletes files there"
+        ) from None
 
 
 def write_summary(store: Store, spec: JobSpec, commits: Sequence[Commit]) -> dict[str, Any]:
@@ -119,8 +122,7 @@ def write_summary(store: Store, spec: JobSpec, commits: Sequence[Commit]) -> dic
 
 
 def move_files(store: Store, commits: Sequence[Commit], reserved: set[str]) -> list[dict[str, Any]]:
-    """
-    Copy what scripts wrote to the output.
+    """Copy what scripts wrote to the output.
 
     :param reserved: names that the job itself writes.
     :raises UserError: two files of one name, or one of ours.
@@ -131,7 +133,9 @@ def move_files(store: Store, commits: Sequence[Commit], reserved: set[str]) -> l
         for file in commit.files:
             name = file["name"]
             if name in reserved or name.split("/")[0] == layout.WORKING:
-                raise UserError(f"the script wrote {name!r} to AZUREML_BI_OUTPUT_PATH, a name the job itself uses; rename it")
+                raise UserError(
+                    f"the script wrote {name!r} to AZUREML_BI_OUTPUT_PATH, a name the job itself uses; rename it"
+                )
             if name in origin:
                 raise UserError(
                     f"the script wrote {name!r} in shard {origin[name]} and in shard {commit.shard}; "

@@ -18,8 +18,7 @@ def decode(serialized: str) -> pa.Schema:
 
 
 def unify(schemas: Iterable[pa.Schema]) -> pa.Schema:
-    """
-    Return the schema of the output.
+    """Return the schema of the output.
 
     Columns stand in the order of their first appearance, aligned by name. A column with one type keeps it; absent values are
     null; integers and floats become ``double``; integers of several widths ``int64``; everything else becomes text.

@@ -26,8 +26,7 @@ class Writer(Protocol):
 
 @contextmanager
 def open_writer(file: BinaryIO, name: str, schema: pa.Schema, azureml: str | None) -> Iterator[Writer]:
-    """
-    Open a writer by the extension of the output's name.
+    """Open a writer by the extension of the output's name.
 
     :param file: where the bytes go.
     :param name: ``*.csv``, ``*.parquet`` or ``*.jsonl``.
@@ -135,7 +134,9 @@ def _as_text(table: pa.Table) -> pa.Table:
     if schema.equals(table.schema):
         return table
     columns = [
-        column if _is_flat(column.type) else pa.array([None if v is None else json.dumps(_json(v)) for v in column.to_pylist()])
+        column
+        if _is_flat(column.type)
+        else pa.array([None if v is None else json.dumps(_json(v)) for v in column.to_pylist()])
         for column in table.columns
     ]
     return pa.table(columns, schema=schema)

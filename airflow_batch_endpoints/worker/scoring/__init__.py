@@ -9,8 +9,7 @@ from airflow_batch_endpoints.worker.scoring.base import Scorer
 
 
 def create(spec: JobSpec, *, model_path: str, code_path: str | None, scratch: str) -> Scorer:
-    """
-    Return the scorer of a job.
+    """Return the scorer of a job.
 
     :param model_path: local path of the model's files.
     :param code_path: local folder of the scoring script.

@@ -14,8 +14,7 @@ from airflow_batch_endpoints.storage.uris import is_local, local_path
 
 @contextmanager
 def local_files(items: Sequence[Item], allowed: Sequence[str], scratch: Path) -> Iterator[list[str]]:
-    """
-    Yield a local path for every item: its own when it is local, else a copy that goes away afterwards.
+    """Yield a local path for every item: its own when it is local, else a copy that goes away afterwards.
 
     :param allowed: prefixes that downloads must stay within.
     :param scratch: where copies go.

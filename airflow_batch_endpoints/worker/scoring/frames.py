@@ -33,8 +33,7 @@ class Returned:
 
 
 def from_script(result: Any) -> Returned:
-    """
-    Return the rows of what ``run()`` returned.
+    """Return the rows of what ``run()`` returned.
 
     A data frame keeps its columns (its index is dropped). Everything else is a sequence with one element per result: a list,
     tuple, array, series or generator. Elements that are mappings, or tuples and lists of one length, become columns;
@@ -76,7 +75,9 @@ def _from_rows(rows: list[Any]) -> pa.Table:
         by_name = [{str(name): value for name, value in row.items()} for row in rows]
         return pa.table({name: _array([row.get(name) for row in by_name]) for name in names})
     if rows and all(isinstance(row, list | tuple) for row in rows) and len({len(row) for row in rows}) == 1 and rows[0]:
-        return pa.table({f"{PREDICTION}_{column}": _array(list(values)) for column, values in enumerate(zip(*rows, strict=True))})
+        return pa.table(
+            {f"{PREDICTION}_{column}": _array(list(values)) for column, values in enumerate(zip(*rows, strict=True))}
+        )
     return pa.table({PREDICTION: _array(rows)})
 
 

@@ -26,8 +26,7 @@ FILE_NAME, ROW = "file_name", "row"
 
 
 class MlflowScorer:
-    """
-    Scores files with an MLflow model.
+    """Scores files with an MLflow model.
 
     :param model: local folder of the model.
     """
@@ -40,8 +39,7 @@ class MlflowScorer:
         self._schema: Any = None
 
     def load(self) -> None:
-        """
-        Load the model, once for all forked slots.
+        """Load the model, once for all forked slots.
 
         :raises ModelError: with the reason, and the packages the model asks for that are not as it asks.
         """
@@ -125,6 +123,7 @@ def shown_path(path: str) -> str:
 
 def _columns(predicted: Any, rows: int | None) -> dict[str, pa.Array]:
     """Return the prediction columns of whatever ``predict`` returned."""
+    columns: dict[str, Any]
     if isinstance(predicted, pd.DataFrame):
         columns = {str(name): predicted.iloc[:, position] for position, name in enumerate(predicted.columns)}
     elif isinstance(predicted, pd.Series):
@@ -148,7 +147,9 @@ def _columns(predicted: Any, rows: int | None) -> dict[str, pa.Array]:
             raise ScoringError(f"predict returned {len(column)} values in {name!r} for {rows} rows")
     taken = {FILE_NAME, ROW} & columns.keys()
     if taken:
-        raise ScoringError(f"the model's output has the columns {sorted(taken)}, which are ours; rename them in the model")
+        raise ScoringError(
+            f"the model's output has the columns {sorted(taken)}, which are ours; rename them in the model"
+        )
     return {name: _arrow(column) for name, column in columns.items()}
 
 

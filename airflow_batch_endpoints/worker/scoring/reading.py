@@ -38,8 +38,7 @@ def is_image(name: str) -> bool:
 
 
 def read_table(path: str, name: str, schema: Any) -> pa.Table:
-    """
-    Read a file into a table with the columns of the model's signature, in its order and types.
+    """Read a file into a table with the columns of the model's signature, in its order and types.
 
     :param path: local file.
     :param name: how it is called in the input; its extension decides how it is read.
@@ -77,7 +76,9 @@ def _select(table: pa.Table, types: dict[str, pa.DataType | None], schema: Any) 
     optional = {column.name for column in schema.inputs if not getattr(column, "required", True)}
     missing = [name for name in types if name not in table.column_names and name not in optional]
     if missing:
-        raise ValueError(f"columns {missing} of the model's signature are missing; the file has {table.column_names[:50]}")
+        raise ValueError(
+            f"columns {missing} of the model's signature are missing; the file has {table.column_names[:50]}"
+        )
     columns = {}
     for name, kind in types.items():
         if name not in table.column_names:
@@ -100,14 +101,12 @@ def _column_types(schema: Any) -> dict[str, pa.DataType | None] | None:
     """Return the signature's columns with their Arrow types; ``None`` without a signature by column."""
     if schema is None or schema.is_tensor_spec() or not schema.has_input_names():
         return None
-    return {
-        column.name: _ARROW_TYPES.get(getattr(column.type, "name", ""), None) for column in schema.inputs
-    }
+    return {column.name: _ARROW_TYPES.get(getattr(column.type, "name", "")) for column in schema.inputs}
 
 
 def to_pandas(table: pa.Table, schema: Any) -> pd.DataFrame:
     """Return the table as the model's ``predict`` takes it."""
-    frame = table.to_pandas(split_blocks=True, self_destruct=False)
+    frame: pd.DataFrame = table.to_pandas(split_blocks=True, self_destruct=False)
     if schema is not None and not schema.is_tensor_spec():
         for column in schema.inputs:
             # MLflow's signature check knows text as objects only.
@@ -117,8 +116,7 @@ def to_pandas(table: pa.Table, schema: Any) -> pd.DataFrame:
 
 
 def read_image(path: str, name: str, schema: Any) -> np.ndarray[Any, Any]:
-    """
-    Read an image as the model's tensor.
+    """Read an image as the model's tensor.
 
     Without a signature it is height x width x channels of ``uint8``; with one it has its type and is reshaped to it.
     """

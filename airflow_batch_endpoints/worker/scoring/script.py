@@ -20,8 +20,7 @@ from airflow_batch_endpoints.worker.scoring.fetching import local_files
 
 
 class ScriptScorer:
-    """
-    Runs a scoring script.
+    """Runs a scoring script.
 
     :param code: local folder of the script; it is put on ``sys.path``.
     :param scratch: local folder for downloads and for what the script writes.
@@ -55,7 +54,9 @@ class ScriptScorer:
         spec.loader.exec_module(self._module)
         for function in ("init", "run"):
             if not callable(getattr(self._module, function, None)):
-                raise ScoringError(f"{name} has no function {function}(); a scoring script needs init() and run(mini_batch)")
+                raise ScoringError(
+                    f"{name} has no function {function}(); a scoring script needs init() and run(mini_batch)"
+                )
         self._function("init")()
 
     def _function(self, name: str) -> Callable[..., Any]:
@@ -101,8 +102,7 @@ class ScriptScorer:
 
 
 def _missing(items: Sequence[Item], paths: Sequence[str], returned: frames.Returned) -> list[ItemFailure]:
-    """
-    Return what failed: as many items as there are results too few (Azure ML's rule).
+    """Return what failed: as many items as there are results too few (Azure ML's rule).
 
     Which ones they are is known when exactly the others are named in the results.
     """
@@ -111,9 +111,7 @@ def _missing(items: Sequence[Item], paths: Sequence[str], returned: frames.Retur
         return []
     message = f"run() returned {returned.count} results for {len(items)} items"
     mentioned = returned.mentions({name for path in paths for name in (path, os.path.basename(path))})
-    silent = [
-        item for item, path in zip(items, paths, strict=True) if not {path, os.path.basename(path)} & mentioned
-    ]
+    silent = [item for item, path in zip(items, paths, strict=True) if not {path, os.path.basename(path)} & mentioned]
     if len(silent) == short:
         return [ItemFailure("MissingResult", message, item=item.path) for item in silent]
     return [ItemFailure("MissingResult", message, count=short, candidates=tuple(item.path for item in items))]

@@ -7,8 +7,7 @@ from pathlib import Path
 
 
 def of_session(leader: int) -> int:
-    """
-    Return the proportional memory of a process and of what it started, in bytes.
+    """Return the proportional memory of a process and of what it started, in bytes.
 
     Pages shared with others (a model loaded before the fork) count by share, so that four slots with one model are not
     taken for four models.

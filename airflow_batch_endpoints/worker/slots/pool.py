@@ -11,6 +11,7 @@ whatever it started; a nursery dies with its coordinator and a slot with its nur
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import os
@@ -71,8 +72,7 @@ class _Slot:
 
 
 class SlotPool:
-    """
-    Implements :class:`~airflow_batch_endpoints.worker.protocol.Slots` with processes.
+    """Implements :class:`~airflow_batch_endpoints.worker.protocol.Slots` with processes.
 
     :param count: how many slots.
     :param setup: what the processes need to know.
@@ -116,10 +116,9 @@ class SlotPool:
             if process is None:
                 return
         process.busy = True
-        try:
+        # It may be dead already; then its closed socket tells, with the reason.
+        with contextlib.suppress(OSError):
             process.channel.send(_message(work))
-        except OSError:
-            pass  # It is dead already; the closed socket tells, with the reason.
 
     def kill(self, slot: int) -> None:
         """End a slot's process."""
@@ -334,7 +333,9 @@ class SlotPool:
             return
         pid = max(used, key=lambda candidate: used[candidate])
         limit, size = (f"{value / 2**20:.0f} MiB" for value in (self._memory_bytes, used[pid]))
-        self._killed_for[pid] = f"out of memory: it used {size}, and the compute allows {limit} for all slots (OOMKilled)"
+        self._killed_for[pid] = (
+            f"out of memory: it used {size}, and the compute allows {limit} for all slots (OOMKilled)"
+        )
         self._kill_process(pid)
 
 

@@ -67,11 +67,11 @@ def nurse(channel: Channel, descriptors: socket.socket, scorer: Scorer, setup: d
     signal.set_wakeup_fd(wake_writer)
     signal.signal(signal.SIGCHLD, lambda *_: None)
     while True:
-        readable, _, _ = select.select([channel, wake_reader], [], [])
+        readable, _, _ = select.select([channel.fileno(), wake_reader], [], [])
         if wake_reader in readable:
             os.read(wake_reader, 4096)
             _report_exits(channel)
-        if channel not in readable:
+        if channel.fileno() not in readable:
             continue
         messages, alive = channel.receive_ready()
         for message in messages:

@@ -21,8 +21,7 @@ _CHUNK = 1 << 20
 
 
 def keep(batch: ScoredBatch, scratch: Path) -> dict[str, Any]:
-    """
-    Keep a mini-batch's rows on this machine until its shard is complete.
+    """Keep a mini-batch's rows on this machine until its shard is complete.
 
     :return: the fields of a :class:`~airflow_batch_endpoints.worker.slots.events.Scored`.
     """
@@ -44,8 +43,7 @@ def keep(batch: ScoredBatch, scratch: Path) -> dict[str, Any]:
 
 
 def seal(work: dict[str, Any], output_uri: str, incarnation: str) -> dict[str, Any]:
-    """
-    Store what the mini-batches of a shard gave.
+    """Store what the mini-batches of a shard gave.
 
     :param work: a :class:`~airflow_batch_endpoints.worker.slots.events.SealWork` as a message.
     :return: the fields of a :class:`~airflow_batch_endpoints.worker.slots.events.Sealed`.

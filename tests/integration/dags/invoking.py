@@ -29,7 +29,11 @@ for how, options in {
         )
         if how == "starting":
             wait = BatchJobSensor(
-                task_id="wait", endpoint="invoked", job="{{ ti.xcom_pull('invoke')['job'] }}", poke_interval=1, deferrable=True
+                task_id="wait",
+                endpoint="invoked",
+                job="{{ ti.xcom_pull('invoke')['job'] }}",
+                poke_interval=1,
+                deferrable=True,
             )
             invoke >> wait
     globals()[dag.dag_id] = dag

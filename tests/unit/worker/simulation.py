@@ -165,7 +165,9 @@ class SimulatedPlan:
         for number, sizes in enumerate(shards):
             batches = []
             for size in sizes:
-                items = tuple(Item(number=n, path=f"{n}.csv", uri=f"file:///{n}.csv", size=1) for n in range(item, item + size))
+                items = tuple(
+                    Item(number=n, path=f"{n}.csv", uri=f"file:///{n}.csv", size=1) for n in range(item, item + size)
+                )
                 batches.append(MiniBatch(number=batch, items=items))
                 item, batch = item + size, batch + 1
             self._shards.append(Shard(number=number, bytes=sum(sizes), mini_batches=tuple(batches)))
@@ -191,7 +193,9 @@ def coordinator(
     }  # fmt: skip
     return Coordinator(
         plan=plan,
-        ledger=Ledger(world.store, incarnation=incarnation, submission="first", exclusive=not rules.get("static", False)),
+        ledger=Ledger(
+            world.store, incarnation=incarnation, submission="first", exclusive=not rules.get("static", False)
+        ),
         slots=slots or SimulatedSlots(world, 2),
         clock=world.clock,
         rules=Rules(**{**defaults, **rules}),  # type: ignore[arg-type]

@@ -148,7 +148,9 @@ def test_stopping_releases_claims_at_once() -> None:
     assert rows(world) == [0, 1]
 
 
-@pytest.mark.parametrize(("threshold", "exceeded"), [(-1, False), (0, True), (1, True), (2, False), ("49%", True), ("50%", False)])
+@pytest.mark.parametrize(
+    ("threshold", "exceeded"), [(-1, False), (0, True), (1, True), (2, False), ("49%", True), ("50%", False)]
+)
 def test_the_threshold_stops_the_job(threshold: int | str, exceeded: bool) -> None:
     plan, world = SimulatedPlan([[1], [1], [1], [1]]), World(behaviour={0: "raise", 1: "raise"})
     job = coordinator(world, plan, error_threshold=threshold)
@@ -189,4 +191,3 @@ def test_static_instances_do_their_own_shards_without_claims() -> None:
         coordinator(world, plan, incarnation=f"{instance}-x", instance=instance, instances=2, static=True).run()
     assert rows(world) == [0, 1, 2]
     assert not world.store.list(layout.CLAIMS)
-

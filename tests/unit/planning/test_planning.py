@@ -1,0 +1,131 @@
+from __future__ import annotations
+
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_batch_endpoints.exceptions import InputError
+from airflow_batch_endpoints.planning import plan as plans
+from airflow_batch_endpoints.planning.listing import Listing, list_input
+from airflow_batch_endpoints.planning.packing import MAX_SHARDS, pack
+from airflow_batch_endpoints.storage.local import LocalStore
+from airflow_batch_endpoints.storage.uris import normalise
+
+
+@given(
+    sizes=st.lists(st.integers(0, 10**9), min_size=1, max_size=400),
+    mini_batch_size=st.integers(1, 50),
+    slots=st.integers(1, 64),
+)
+def test_packing_loses_nothing_and_keeps_the_order(sizes: list[int], mini_batch_size: int, slots: int) -> None:
+    listing = Listing("file:///in", [(f"{number:04}", size) for number, size in enumerate(sizes)])
+    plan = plans.make(listing, mini_batch_size=mini_batch_size, slots=slots)
+    shards = [plan.shard(number) for number in range(plan.shard_count)]
+    mini_batches = [mini_batch for shard in shards for mini_batch in shard.mini_batches]
+    items = [item for mini_batch in mini_batches for item in mini_batch.items]
+    assert [(item.number, item.path, item.size) for item in items] == [
+        (n, p, s) for n, (p, s) in enumerate(listing.files)
+    ]
+    assert [mini_batch.number for mini_batch in mini_batches] == list(range(plan.mini_batch_count))
+    assert all(len(mini_batch.items) == mini_batch_size for mini_batch in mini_batches[:-1])
+    assert [shard.bytes for shard in shards] == plan.shard_bytes
+    assert plan.total_bytes == sum(sizes)
+
+
+def test_a_job_has_at_most_so_many_shards() -> None:
+    _, shards = pack([100 * 2**20] * 25_000, mini_batch_size=1, slots=1000)
+    assert len(shards) <= MAX_SHARDS
+    _, shards = pack([10] * 1000, mini_batch_size=1, slots=2)
+    assert len(shards) <= 70
+
+
+@given(
+    paths=st.lists(
+        st.binary(min_size=1, max_size=20).filter(lambda b: b"\0" not in b and b"/" not in b), unique=True, min_size=1
+    )
+)
+def test_a_plan_survives_its_file_whatever_the_names(
+    paths: list[bytes], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    listing = Listing("file:///in", [(os.fsdecode(path), 1) for path in paths])
+    plan = plans.make(listing, mini_batch_size=3, slots=1)
+    content, digest = plans.encode(plan)
+    assert plans.encode(plan) == (content, digest)
+    store = LocalStore(str(tmp_path_factory.mktemp("plan")))
+    store.write("plan", content)
+    again = plans.read(store, "plan")
+    assert [again.shard(n) for n in range(again.shard_count)] == [plan.shard(n) for n in range(plan.shard_count)]
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for name in (
+        "b.csv",
+        "a.csv",
+        "deep/er/c.csv",
+        ".hidden.csv",
+        "_SUCCESS",
+        ".ipynb_checkpoints/x.csv",
+        "_delta_log/0.json",
+    ):
+        path = tmp_path / "in" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("x")
+    return tmp_path / "in"
+
+
+def names(uri: object, *allowed: object) -> list[str]:
+    return [path for path, _ in list_input(normalise(str(uri)), [normalise(str(prefix)) for prefix in allowed]).files]
+
+
+def test_folders_files_and_patterns(folder: Path) -> None:
+    assert names(folder) == ["a.csv", "b.csv", "deep/er/c.csv"]
+    assert names(folder / "b.csv") == ["b.csv"]
+    assert names(folder / "*.csv") == ["a.csv", "b.csv"]
+    assert names(folder / "**" / "*.csv") == ["a.csv", "b.csv", "deep/er/c.csv"]
+    assert names(folder / "d*") == ["deep/er/c.csv"]
+    for nothing in (folder / "missing", folder / "*.parquet", folder / "_delta_log"):
+        if nothing.name != "_delta_log":
+            with pytest.raises(InputError):
+                names(nothing)
+
+
+def test_links_lead_only_where_one_may_go(folder: Path, tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "o.csv").write_text("x")
+    (folder / "passwd.csv").symlink_to("/etc/passwd")
+    (folder / "out").symlink_to(outside)
+    (folder / "loop").symlink_to(folder)
+    (folder / "broken.csv").symlink_to(folder / "nowhere")
+    assert names(folder) == ["a.csv", "b.csv", "deep/er/c.csv"]
+    assert names(folder, outside) == ["a.csv", "b.csv", "deep/er/c.csv", "out/o.csv"]
+
+
+def test_what_is_no_file_is_skipped(folder: Path) -> None:
+    os.mkfifo(folder / "pipe.csv")
+    assert "pipe.csv" not in names(folder)
+    (folder.parent / "only").mkdir()
+    os.mkfifo(folder.parent / "only" / "pipe.csv")
+    with pytest.raises(InputError, match="skipped"):
+        names(folder.parent / "only")
+
+
+def test_the_cases(cases: Path, tmp_path: Path) -> None:
+    expected = {
+        "05-nonutf8-filename": [os.fsdecode(b"caf\xe9.csv"), "ok.csv"],
+        "07-duplicate-basenames": ["a/same.csv", "b/same.csv", "c/same.csv"],
+        "09-symlink-outside": ["ok.csv"],
+        "11-grows-after-planning": ["1.csv", "2.csv"],
+        "13-hidden-and-system": ["ok.csv"],
+        "15-fifo": ["ok.csv"],
+    }
+    for name, files in expected.items():
+        subprocess.run(
+            ["sh", str(cases / "bad" / "actions" / f"{name}.sh"), str(tmp_path / name)], check=True, capture_output=True
+        )
+        assert names(tmp_path / name) == files

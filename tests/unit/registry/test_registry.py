@@ -1,0 +1,159 @@
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from airflow_batch_endpoints.documents.loading import loads
+from airflow_batch_endpoints.exceptions import ConflictError, DocumentError, NotFoundError
+from airflow_batch_endpoints.registry.registry import INDEX, Registry
+from airflow_batch_endpoints.registry.store import DocumentStore, MemoryStore
+from tests.unit.registry import contract
+
+
+def doc(**content: Any) -> Any:
+    return loads(json.dumps(content), source="test")
+
+
+ENDPOINT = {"name": "flights", "description": "late?"}
+DEPLOYMENT = {"name": "main", "endpoint_name": "flights", "type": "model", "model": "models:/m/1"}
+
+
+@pytest.fixture
+def registry() -> Registry:
+    return Registry(MemoryStore(), user="ann")
+
+
+def test_apply_is_repeatable_and_says_what_it_did(registry: Registry) -> None:
+    documents = [doc(**DEPLOYMENT), doc(**ENDPOINT)]
+    assert [what for what, _ in registry.apply(documents)] == ["created", "created"]
+    assert [what for what, _ in registry.apply(documents)] == ["unchanged", "unchanged"]
+    assert [what for what, _ in registry.apply([doc(**DEPLOYMENT, description="new")])] == ["updated"]
+    stored = registry.deployment("flights", "main")
+    assert (stored.updated_by, len(stored.revision)) == ("ann", 16)
+
+
+def test_a_deployment_becomes_the_default_only_when_asked(registry: Registry) -> None:
+    registry.apply([doc(**ENDPOINT), doc(**DEPLOYMENT)])
+    assert registry.endpoint("flights").document.defaults.deployment_name is None  # type: ignore[attr-defined]
+    registry.apply([doc(**DEPLOYMENT)], set_default=True)
+    registry.apply([doc(**ENDPOINT, tags={"a": "b"})])
+    assert registry.endpoint("flights").document.defaults.deployment_name == "main"  # type: ignore[attr-defined]
+
+
+def test_documents_must_fit_together(registry: Registry) -> None:
+    with pytest.raises(DocumentError, match="no endpoint 'flights'"):
+        registry.apply([doc(**DEPLOYMENT)])
+    with pytest.raises(DocumentError, match=r"defaults\.deployment_name"):
+        registry.apply([doc(**ENDPOINT, defaults={"deployment_name": "ghost"})])
+    with pytest.raises(DocumentError, match="no compute 'batch-cluster'"):
+        registry.apply([doc(**ENDPOINT), doc(**DEPLOYMENT, compute="azureml:batch-cluster")])
+    assert registry.endpoint_names() == [], "all or none"
+    registry.apply(
+        [
+            doc(**ENDPOINT),
+            doc(**DEPLOYMENT, compute="azureml:batch-cluster"),
+            doc(name="batch-cluster", type="local", memory="2Gi"),
+        ]
+    )
+    assert registry.compute_names() == ["batch-cluster", "local"]
+
+
+def test_deleting(registry: Registry) -> None:
+    registry.apply(
+        [doc(**ENDPOINT), doc(**DEPLOYMENT, compute="pool"), doc(name="pool", type="local")], set_default=True
+    )
+    with pytest.raises(ConflictError, match="default"):
+        registry.delete_deployment("flights", "main")
+    with pytest.raises(ConflictError, match="flights/main"):
+        registry.delete_compute("pool")
+    registry.delete_endpoint("flights")
+    assert registry.deployment_names("flights") == []
+    registry.delete_compute("pool")
+    for missing in (
+        lambda: registry.endpoint("flights"),
+        lambda: registry.compute("pool"),
+        lambda: registry.delete_endpoint("x"),
+    ):
+        with pytest.raises(NotFoundError, match="there is no"):
+            missing()
+
+
+def test_an_endpoint_with_running_jobs_stays() -> None:
+    registry = Registry(MemoryStore(), has_running_jobs=lambda _: True)
+    registry.apply([doc(**ENDPOINT)])
+    with pytest.raises(ConflictError, match="running jobs"):
+        registry.delete_endpoint("flights")
+
+
+def test_the_index_follows_every_write(registry: Registry) -> None:
+    def index() -> dict[str, Any]:
+        return dict(json.loads(registry._store.get(INDEX) or "{}"))
+
+    registry.apply([doc(**ENDPOINT), doc(**DEPLOYMENT, description="d")])
+    assert index()["flights"]["deployments"] == {"main": {"compute": None, "description": "d", "type": "model"}}
+    registry.set_default("flights", "main")
+    assert index()["flights"]["default"] == "main"
+    registry.delete_endpoint("flights")
+    assert index() == {}
+
+
+def test_a_stale_write_is_a_conflict() -> None:
+    class Interrupted(MemoryStore):
+        def write(self, changes: Any, expected: Any) -> None:
+            if self.race:
+                self.race = False
+                self._values["batch_endpoints.endpoint.flights"] = Registry(self).encode(
+                    doc(**ENDPOINT, tags={"won": "1"})
+                )
+            super().write(changes, expected)
+
+        race = False
+
+    store = Interrupted()
+    registry = Registry(store)
+    registry.apply([doc(**ENDPOINT)])
+    store.race = True
+    with pytest.raises(ConflictError, match=r"endpoint\.flights was changed"):
+        registry.apply([doc(**ENDPOINT, tags={"lost": "1"})])
+    assert registry.endpoint("flights").document.tags == {"won": "1"}  # type: ignore[attr-defined]
+
+
+def test_one_broken_value_is_one_sentence(registry: Registry) -> None:
+    registry.apply([doc(**ENDPOINT)])
+    for broken in ("not json", "[]", json.dumps({"document": {"name": "x", "foo": 1}})):
+        registry._store.write({"batch_endpoints.endpoint.broken": broken}, {})
+        with pytest.raises(DocumentError, match=r"Variable batch_endpoints\.endpoint\.broken"):
+            registry.endpoint("broken")
+    assert registry.endpoint_names() == ["broken", "flights"]
+
+
+@pytest.mark.parametrize("check", contract.CHECKS, ids=lambda check: check.__name__)
+def test_memory_store(check: Callable[[DocumentStore], None]) -> None:
+    check(MemoryStore())
+
+
+def test_metadata_store(tmp_path: Path) -> None:
+    """In a process of its own: Airflow decides at import which database it uses."""
+    environment = {
+        **os.environ,
+        "AIRFLOW_HOME": str(tmp_path),
+        "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{tmp_path}/airflow.db",
+        "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "PYTHONPATH": str(Path(__file__).parents[3]),
+    }
+    subprocess.run(["airflow", "db", "migrate"], env=environment, check=True, capture_output=True)
+    code = (
+        "from tests.unit.registry import contract\nfrom airflow_batch_endpoints.registry.metadata import MetadataStore\n"
+        "for check in contract.CHECKS: check(MetadataStore()); print(check.__name__)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], env=environment, check=False, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split() == [check.__name__ for check in contract.CHECKS]

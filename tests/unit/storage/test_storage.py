@@ -1,0 +1,210 @@
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_batch_endpoints.exceptions import InputError, ReachError, UserError
+from airflow_batch_endpoints.planning.probe import creates_exclusively
+from airflow_batch_endpoints.storage import open_store
+from airflow_batch_endpoints.storage.http import download, size_of
+from airflow_batch_endpoints.storage.local import LocalStore
+from airflow_batch_endpoints.storage.reach import check_reach, is_within
+from airflow_batch_endpoints.storage.store import Store
+from airflow_batch_endpoints.storage.uris import join, local_path, normalise
+
+
+@pytest.mark.parametrize(
+    ("uri", "normal"),
+    [
+        ("/a/b/../c/", "file:///a/c"),
+        ("file:///a/./b/", "file:///a/b"),
+        ("FILE:///a%20b", "file:///a b"),
+        ("s3://bucket/a//b/../c/", "s3://bucket/a/c"),
+        ("s3://bucket/../../etc", "s3://bucket/etc"),
+        ("HTTP://Host.Example/x?sig=1", "http://host.example/x?sig=1"),
+    ],
+)
+def test_one_way_to_write_a_uri(uri: str, normal: str) -> None:
+    assert normalise(uri) == normal
+    assert normalise(normal) == normal
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "",
+        "  ",
+        "gopher://x/y",
+        "s3://key:secret@bucket/x",
+        "http://u:p@host/",
+        "file://host/x",
+        "a\0b",
+        "s3:///x",
+        "x" * 5000,
+        "file:///a%00b",
+    ],
+)
+def test_what_is_no_uri(uri: str) -> None:
+    with pytest.raises(UserError):
+        normalise(uri)
+
+
+@given(st.binary(min_size=1, max_size=30).filter(lambda b: b"\0" not in b and b not in (b".", b"..") and b"/" not in b))
+def test_local_names_survive(name: bytes) -> None:
+    uri = join("file:///root-of-all", os.fsdecode(name))
+    assert os.fsencode(local_path(uri)) == b"/root-of-all/" + name
+
+
+def test_reach_follows_links(tmp_path: Path) -> None:
+    allowed, secret = tmp_path / "allowed", tmp_path / "secret"
+    allowed.mkdir()
+    secret.mkdir()
+    (allowed / "link").symlink_to(secret)
+    prefix = normalise(str(allowed))
+    assert is_within(normalise(str(allowed / "x" / "*.csv")), prefix)
+    assert not is_within(normalise(str(tmp_path / "allowed-not")), prefix)
+    for outside in (allowed / "link" / "x", allowed / ".." / "secret", secret):
+        with pytest.raises(ReachError, match="allowed_input_uris"):
+            check_reach(normalise(str(outside)), [prefix], what="input", option="allowed_input_uris")
+    assert is_within("s3://b/a/x", "s3://b/a")
+    assert not is_within("s3://b/ab", "s3://b/a")
+    assert not is_within("s3://b/a", "gs://b/a")
+
+
+# -- stores -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def s3() -> Iterator[str]:
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(port=0)
+    server.start()
+    host, port = server.get_host_and_port()
+    old = {
+        name: os.environ.get(name)
+        for name in ("AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_DEFAULT_REGION")
+    }
+    os.environ |= {
+        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
+        "AWS_ACCESS_KEY_ID": "x",
+        "AWS_SECRET_ACCESS_KEY": "x",
+        "AWS_DEFAULT_REGION": "us-east-1",
+    }
+    import s3fs
+
+    s3fs.S3FileSystem().mkdir("bucket")
+    yield "s3://bucket/job"
+    server.stop()
+    for name, value in old.items():
+        os.environ.pop(name) if value is None else os.environ.update({name: value})
+
+
+@pytest.fixture(params=["local", "s3"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
+    if request.param == "local":
+        return open_store((tmp_path / "job").as_uri())
+    return open_store(f"{request.getfixturevalue('s3')}-{tmp_path.name}")
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_store(store: Store) -> None:
+    assert store.read("a/b") is None
+    assert store.list("a") == []
+    store.delete("a")
+    assert store.create("a/b", b"mine")
+    assert store.create("a/b", b"mine"), "creating again what is mine is a lost answer, not a conflict"
+    assert not store.create("a/b", b"other")
+    assert store.read("a/b") == b"mine"
+    store.write("a/b", b"new")
+    store.write("a/c/d", b"deep")
+    assert store.read("a/b") == b"new"
+    assert store.list("a") == ["a/b", "a/c"]
+    assert sorted(store.walk("a")) == ["a/b", "a/c/d"]
+    with store.writer("a/big") as file:
+        file.write(b"x" * 100)
+    with store.reader("a/big") as file:
+        assert file.read(10) + file.read() == b"x" * 100
+    with pytest.raises(RuntimeError, match="half"), store.writer("a/half") as file:
+        file.write(b"half")
+        raise RuntimeError("half")
+    assert store.read("a/half") is None
+    with pytest.raises(FileNotFoundError), store.reader("a/missing") as file:
+        file.read()
+    assert creates_exclusively(store)
+    store.delete("a")
+    assert store.list("a") == []
+
+
+def test_only_one_of_many_creates(tmp_path: Path) -> None:
+    wins: list[int] = []
+
+    def race(number: int) -> None:
+        store = LocalStore(str(tmp_path))
+        wins.extend(key for key in range(50) if store.create(f"claims/{key}", f"nonce-{number}".encode()))
+
+    threads = [threading.Thread(target=race, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(wins) == list(range(50))
+    assert not list((tmp_path / "claims").glob(".*"))
+
+
+# -- HTTP -----------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def server() -> Iterator[str]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            if self.path == "/away":
+                self.send_response(302)
+                self.send_header("Location", "http://169.254.169.254/latest")
+            elif self.path == "/inside":
+                self.send_response(302)
+                self.send_header("Location", "/data/x.csv")
+            elif self.path == "/data/x.csv":
+                self.send_response(200)
+                self.send_header("Content-Length", "4")
+            else:
+                self.send_response(404)
+            self.end_headers()
+            if self.path == "/data/x.csv" and self.command == "GET":
+                self.wfile.write(b"a\n1\n")
+
+        do_HEAD = do_GET
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    httpd = HTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=httpd.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{httpd.server_port}"
+    httpd.shutdown()
+    thread.join()
+    httpd.server_close()
+
+
+def test_http_goes_no_further_than_allowed(server: str, tmp_path: Path) -> None:
+    allowed = [server]
+    assert size_of(f"{server}/data/x.csv", allowed) == 4
+    download(f"{server}/inside", tmp_path / "x", allowed)
+    assert (tmp_path / "x").read_text() == "a\n1\n"
+    with pytest.raises(ReachError, match="redirects to"):
+        download(f"{server}/away", tmp_path / "y", allowed)
+    with pytest.raises(ReachError, match="private"):
+        download(f"{server}/data/x.csv", tmp_path / "y", ["http://example.org"])
+    with pytest.raises(ReachError, match="private"):
+        download(f"{server.replace('127.0.0.1', 'localhost')}/data/x.csv", tmp_path / "y", ["http://example.org"])
+    with pytest.raises(InputError, match="404"):
+        download(f"{server}/missing", tmp_path / "y", allowed)
