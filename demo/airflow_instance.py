@@ -12,7 +12,7 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 COMPONENTS = ("api-server", "scheduler", "dag-processor", "triggerer")
@@ -34,6 +34,7 @@ class AirflowInstance:
     home: Path
     allowed_input_uris: str
     mlflow_tracking_uri: str
+    _processes: list[subprocess.Popen[bytes]] = field(default_factory=list, init=False, repr=False)
 
     @property
     def _pids(self) -> Path:
@@ -102,15 +103,22 @@ class AirflowInstance:
         (self.home / "dags").mkdir(parents=True, exist_ok=True)
         (self.home / "dags" / "batch_endpoints.py").write_text(DAG_FILE)
         self._log("db-migrate", self.command("db", "migrate")).wait()
-        pids = {}
         for component in COMPONENTS:
-            pids[component] = self._log(component, self.command(component)).pid
-            self._pids.write_text(json.dumps(pids))
+            self.start_component(component)
         deadline = time.monotonic() + READY_SECONDS
         while not self.is_healthy():
             if time.monotonic() > deadline:
                 raise SystemExit(f"Airflow did not become healthy in {READY_SECONDS} s; its logs are in {self.home}")
             time.sleep(0.5)
+
+    def start_component(self, name: str) -> None:
+        """Start one component and note who it is, for whoever stops it."""
+        pid = self._log(name, self.command(name)).pid
+        self._pids.write_text(json.dumps({**self._components(), name: [pid, _start_ticks(pid)]}))
+
+    def _components(self) -> dict[str, list[int]]:
+        """Return number and start time of every component's process."""
+        return json.loads(self._pids.read_text()) if self._pids.exists() else {}
 
     def _log(self, name: str, command: list[str]) -> subprocess.Popen[bytes]:
         with (self.home / f"{name}.log").open("ab") as log:
@@ -137,24 +145,29 @@ class AirflowInstance:
         """Stop every component and whatever it started."""
         if not self._pids.exists():
             return
-        pids = [pid for pid in json.loads(self._pids.read_text()).values() if self._is_ours(pid)]
-        for pid in pids:
+        # A number that somebody else got later has another start time.
+        alive = {pid: ticks for pid, ticks in self._components().values() if _start_ticks(pid) == ticks}
+        for pid in alive:
             _signal_group(pid, signal.SIGTERM)
         deadline = time.monotonic() + STOP_SECONDS
-        while any(self._is_ours(pid) for pid in pids) and time.monotonic() < deadline:
-            with contextlib.suppress(ChildProcessError):
-                os.waitpid(-1, os.WNOHANG)
+        while any(_start_ticks(pid) == ticks for pid, ticks in alive.items()) and time.monotonic() < deadline:
+            for process in self._processes:
+                process.poll()
             time.sleep(0.1)
-        for pid in pids:
+        for pid in alive:
             _signal_group(pid, signal.SIGKILL)
+        for process in self._processes:
+            process.wait()
         self._pids.unlink()
 
-    def _is_ours(self, pid: int) -> bool:
-        """Tell whether a number still belongs to a component of this instance, not to somebody who got it later."""
-        try:
-            return f"AIRFLOW_HOME={self.home}".encode() in Path(f"/proc/{pid}/environ").read_bytes().split(b"\0")
-        except OSError:
-            return False
+
+def _start_ticks(pid: int) -> int:
+    """When a process was started, in ticks since the machine was; 0 for one that is gone."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    except OSError:
+        return 0
+    return 0 if fields[0] in "ZX" else int(fields[19])
 
 
 def _signal_group(pid: int, number: signal.Signals) -> None:

@@ -91,6 +91,7 @@ class RemoteStore:
             yield file
         except BaseException:
             file.discard()
+            file.closed = True  # or its destructor would try to finish the upload
             raise
         try:
             file.close()

@@ -39,7 +39,7 @@ def retrying(what: str, call: Callable[[], Result]) -> Result:
 
     retry = tenacity.Retrying(
         stop=tenacity.stop_after_attempt(TRIES),
-        wait=tenacity.wait_exponential_jitter(initial=0.2, max=10),
+        wait=tenacity.wait_exponential(multiplier=0.2, max=10) + tenacity.wait_random(0, 0.2),
         retry=tenacity.retry_if_exception(lambda error: not isinstance(error, (*_FINAL, BatchEndpointsError))),
         before_sleep=lambda state: log.warning(
             "%s failed, trying again: %s", what, state.outcome and state.outcome.exception()

@@ -93,7 +93,11 @@ class Stop(BaseModel):
     def error(self) -> exceptions.BatchEndpointsError:
         """Return the error this was made of."""
         kind = getattr(exceptions, self.type, None)
-        if not isinstance(kind, type) or not issubclass(kind, exceptions.BatchEndpointsError) or kind is exceptions.DocumentError:
+        if (
+            not isinstance(kind, type)
+            or not issubclass(kind, exceptions.BatchEndpointsError)
+            or kind is exceptions.DocumentError
+        ):
             return exceptions.UserError(self.message)
         return kind(self.message)
 

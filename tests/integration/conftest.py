@@ -36,6 +36,8 @@ class RealAirflow(AirflowInstance):
             "AIRFLOW__CORE__MIN_SERIALIZED_DAG_UPDATE_INTERVAL": "2",
             "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "20",
             "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "2",
+            "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "3",
+            "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": "6",
             "BATCH_ENDPOINTS_EXAMPLES": str(self.data),
         }
         return super().environment() | options
@@ -140,14 +142,7 @@ class RealAirflow(AirflowInstance):
         return found
 
     def kill_component(self, name: str) -> None:
-        pids = json.loads((self.home / "components.json").read_text())
-        os.killpg(pids[name], signal.SIGKILL)
-
-    def start_component(self, name: str) -> None:
-        pids = json.loads((self.home / "components.json").read_text())
-        pids[name] = self._log(name, self.command(name)).pid
-        (self.home / "components.json").write_text(json.dumps(pids))
-        self.eventually(self.is_healthy)
+        os.killpg(self._components()[name][0], signal.SIGKILL)
 
     def inputs(self, name: str, files: int) -> Path:
         folder = self.data / name

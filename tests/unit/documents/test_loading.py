@@ -112,7 +112,9 @@ def test_every_problem_names_field_value_and_what_is_allowed(field: str, value: 
 
 
 def test_all_problems_are_told_at_once() -> None:
-    assert len(problems("name: -\nendpoint_name: x\nfoo: 1\nsettings: {mini_batch_size: 0, error_threshold: x}\n")) >= 5
+    assert (
+        len(problems("name: '-'\nendpoint_name: x\nfoo: 1\nsettings: {mini_batch_size: 0, error_threshold: x}\n")) >= 5
+    )
 
 
 @pytest.mark.parametrize(

@@ -156,4 +156,4 @@ def test_metadata_store(tmp_path: Path) -> None:
     )
     done = subprocess.run([sys.executable, "-c", code], env=environment, check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.split() == [check.__name__ for check in contract.CHECKS]
+    assert {check.__name__ for check in contract.CHECKS} <= set(done.stdout.split())
