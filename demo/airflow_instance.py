@@ -122,7 +122,7 @@ class AirflowInstance:
 
     def _log(self, name: str, command: list[str]) -> subprocess.Popen[bytes]:
         with (self.home / f"{name}.log").open("ab") as log:
-            return subprocess.Popen(
+            process = subprocess.Popen(
                 command,
                 env=self.environment(),
                 stdin=subprocess.DEVNULL,
@@ -130,6 +130,8 @@ class AirflowInstance:
                 stderr=log,
                 start_new_session=True,
             )
+        self._processes.append(process)
+        return process
 
     def is_healthy(self) -> bool:
         """Tell whether every component answers."""

@@ -483,8 +483,10 @@ class Coordinator:
     def _init_failed(self, slot: int, hand: InHand, failure: Failure) -> None:
         self._init_failures += 1
         if self._init_failures >= INIT_FAILURES_TO_GIVE_UP:
+            if failure.error_type == ModelError.__name__:
+                raise ModelError(failure.message)
             detail = f"\n{failure.traceback}" if failure.traceback else ""
-            raise ModelError(f"the model or scoring script cannot be loaded: {failure.summary}{detail}")
+            raise ModelError(f"the scoring script cannot be loaded: {failure.error_type}: {failure.message}{detail}")
         log.warning("slot %d could not start, trying once more: %s", slot, failure.summary)
         if hand.batch is not None:
             hand.todo.appendleft(hand.batch)
