@@ -25,7 +25,11 @@ def write_configuration_reference() -> None:
     lines = [f"The section `[{SECTION}]`.", ""]
     for name, option in OPTIONS.items():
         lines += [f"## {name}", "", option["description"], ""]
-        lines += [f"- type: {option['type']}", f"- default: `{option['default'] or '(empty)'}`", f"- example: `{option['example']}`"]
+        lines += [
+            f"- type: {option['type']}",
+            f"- default: `{option['default'] or '(empty)'}`",
+            f"- example: `{option['example']}`",
+        ]
         lines += [f"- environment: `AIRFLOW__{SECTION.upper()}__{name.upper()}`", ""]
     folder = Path(__file__).parent / "_build"
     folder.mkdir(exist_ok=True)

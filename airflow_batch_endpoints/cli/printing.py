@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import functools
 import json
-import logging
+import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from rich.console import Console
@@ -24,10 +25,9 @@ def command(function: Command) -> Command:
 
     @functools.wraps(function)
     def run(args: Any) -> None:
-        # What Airflow says of its own work would stand between the lines of ours.
-        logging.getLogger("airflow").setLevel(logging.WARNING)
         try:
-            function(args)
+            with _quiet_airflow():
+                function(args)
         except DocumentError as error:
             for problem in error.problems:
                 print(f"error: {problem}", file=sys.stderr)
@@ -39,6 +39,24 @@ def command(function: Command) -> Command:
             raise SystemExit(130) from None
 
     return run  # type: ignore[return-value]
+
+
+@contextmanager
+def _quiet_airflow() -> Iterator[None]:
+    """Keep standard output for ours: Airflow logs to it what it does, which would break JSON that somebody reads."""
+    sys.stdout.flush()
+    before, ours = sys.stdout, os.fdopen(os.dup(1), "w")
+    nothing = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nothing, 1)
+    os.close(nothing)
+    sys.stdout = ours
+    try:
+        yield
+    finally:
+        ours.flush()
+        os.dup2(ours.fileno(), 1)
+        sys.stdout = before
+        ours.close()
 
 
 def rows(content: Sequence[dict[str, Any]], columns: Sequence[str], output: str, *, empty: str) -> None:

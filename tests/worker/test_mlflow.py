@@ -46,7 +46,9 @@ def test_flights_equal_the_plain_library_and_each_other(make_job: Callable[..., 
     for slots in (2, 1):
         job = make_job(f"slots-{slots}", input_uri=(root / "flights").as_uri(), model_uri="models:/flights@latest")
         job.environment["MLFLOW_TRACKING_URI"] = uri
-        result = job.run(mini_batch_size=10, max_concurrency_per_instance=slots, error_threshold=0, retry_settings={"timeout": 120})
+        result = job.run(
+            mini_batch_size=10, max_concurrency_per_instance=slots, error_threshold=0, retry_settings={"timeout": 120}
+        )
         assert (result["listed"], result["failed"], result["rows"]) == (365, 0, 336_776)
         assert job.manifest()["model_uri"] == model
         jobs.append(job)
@@ -58,20 +60,26 @@ def test_flights_equal_the_plain_library_and_each_other(make_job: Callable[..., 
     expected = mlflow.pyfunc.load_model(model).predict(table)
     published = pa.csv.read_csv(jobs[0].output / "predictions.csv")
     np.testing.assert_array_equal(published["prediction"].to_numpy(), expected)
-    names = [f"flights-2013-{month:02.0f}-{day:02.0f}.parquet" for month, day in zip(table.month, table.day, strict=True)]
+    names = [
+        f"flights-2013-{month:02.0f}-{day:02.0f}.parquet" for month, day in zip(table.month, table.day, strict=True)
+    ]
     assert published["file_name"].to_pylist() == names
     assert published["row"].to_pylist()[:3] == [0, 1, 2]
 
 
 def test_an_unknown_model_is_one_sentence(make_job: Callable[..., Job], registry: Any) -> None:
     _, uri, _ = registry
-    for reference in ("models:/flights/99", "models:/ghost@latest", "models:/flights@champion", "runs:/0123456789abcdef/model"):
+    for reference in (
+        "models:/flights/99",
+        "models:/ghost@latest",
+        "models:/flights@champion",
+        "runs:/0123456789abcdef/model",
+    ):
         job = make_job(reference.replace("/", "-"), model_uri=reference).files({"a.csv": "x\n1\n"})
         job.environment["MLFLOW_TRACKING_URI"] = uri
         error = job.do("plan", code=2)["error"]
         assert error["type"] == "ModelError"
         assert reference in error["message"]
-
 
 
 @pytest.fixture(scope="session")
@@ -87,7 +95,9 @@ def doubling(tmp_path_factory: pytest.TempPathFactory) -> Path:
             return model_input["x"] * 2 + model_input["name"].str.len()
 
     example = pd.DataFrame({"x": [1.5], "name": ["a"]})
-    return save(Model(), tmp_path_factory.mktemp("doubling") / "model", signature=infer_signature(example, pd.Series([4.0])))
+    return save(
+        Model(), tmp_path_factory.mktemp("doubling") / "model", signature=infer_signature(example, pd.Series([4.0]))
+    )
 
 
 def test_files_are_read_by_the_signature(make_job: Callable[..., Job], doubling: Path) -> None:
@@ -95,7 +105,7 @@ def test_files_are_read_by_the_signature(make_job: Callable[..., Job], doubling:
     job.files(
         {
             "a.csv": "name,x,other\nab,1,z\nc,2.5,z\n",
-            "b.csv": "\ufeffx,name\r\n3,\"d,\r\ne\"\r\n",
+            "b.csv": '\ufeffx,name\r\n3,"d,\r\ne"\r\n',
             "c.jsonl": '{"x": 4, "name": "f"}\n{"x": 5, "name": "gh"}\n',
             "e.csv": "x,name\n",
             "f.csv": "",
@@ -162,10 +172,16 @@ def test_the_statsmodels_case(make_job: Callable[..., Job], cases: Path) -> None
     job = make_job(input_uri=(case / "data").as_uri(), model_uri=(case / "model").as_uri(), instance_count=2)
     result = job.run(mini_batch_size=3, max_concurrency_per_instance=2)
     expected = json.loads((case / "expected.json").read_text())
-    assert (result["listed"], result["failed"], result["rows"]) == (expected["files"], expected["failed_items"], expected["rows"])
+    assert (result["listed"], result["failed"], result["rows"]) == (
+        expected["files"],
+        expected["failed_items"],
+        expected["rows"],
+    )
     oracle = pd.read_parquet(case / "oracle.parquet")
     published = pa.csv.read_csv(job.output / "predictions.csv")
-    np.testing.assert_allclose(published["prediction"].to_numpy(), oracle.iloc[:, -1].to_numpy(), atol=expected["tolerance"])
+    np.testing.assert_allclose(
+        published["prediction"].to_numpy(), oracle.iloc[:, -1].to_numpy(), atol=expected["tolerance"]
+    )
 
 
 def test_a_model_that_does_not_load_here_says_what_it_asks_for(make_job: Callable[..., Job], cases: Path) -> None:
@@ -188,7 +204,9 @@ def test_a_model_that_does_not_load_here_says_what_it_asks_for(make_job: Callabl
         ("run-nan-inf", 6, ""),
     ],
 )
-def test_misbehaving_scripts(make_job: Callable[..., Job], cases: Path, name: str, succeeded: int, sentence: str) -> None:
+def test_misbehaving_scripts(
+    make_job: Callable[..., Job], cases: Path, name: str, succeeded: int, sentence: str
+) -> None:
     job = make_job().files({f"{number}.csv": f"{number}\n" for number in range(6)})
     job.script((cases / "bad" / "scripts" / f"{name}.py").read_text())
     job.do("plan", mini_batch_size=2, max_concurrency_per_instance=2, retry_settings={"max_retries": 1, "timeout": 2})

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, BinaryIO, Protocol
@@ -43,7 +44,9 @@ def open_writer(file: BinaryIO, name: str, schema: pa.Schema, azureml: str | Non
     elif name.endswith(".jsonl"):
         yield _JsonWriter(file)
     else:
-        options = pa.csv.WriteOptions(quoting_header="needed")
+        # Arrow would quote every name; plain ones read better without.
+        is_plain = all(re.fullmatch(r"[A-Za-z0-9_.-]+", name) for name in schema.names)
+        options = pa.csv.WriteOptions(quoting_header="none" if is_plain else "needed")
         with pa.csv.CSVWriter(file, _flat(schema), write_options=options) as csv:
             yield _CsvWriter(csv)
 
