@@ -18,7 +18,7 @@ POLL_SECONDS = 0.25
 ASK_AGAIN_SECONDS = 2.0
 DAG_FILE_HINT = (
     "No file defines the endpoint DAGs yet. Put this into a file of the dags folder, such as batch_endpoints.py:\n"
-    "    from airflow_batch_endpoints.dags import build; build(globals())  # endpoints become DAGs here (airflow, dag)"
+    "    from airflow_batch_endpoints.dags import build; build(globals())"
 )
 
 

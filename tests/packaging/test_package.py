@@ -93,7 +93,8 @@ def test_documented_names_have_docstrings() -> None:
 
     for module, name in {
         "dags": "build", "operators.invoke": "BatchInvokeOperator", "operators.deployment": "BatchDeploymentOperator",
-        "operators.task_group": "BatchScoringTaskGroup", "sensors.job": "BatchJobSensor", "hooks.batch_endpoint": "BatchEndpointHook",
+        "operators.task_group": "BatchScoringTaskGroup", "sensors.job": "BatchJobSensor",
+        "hooks.batch_endpoint": "BatchEndpointHook",
     }.items():  # fmt: skip
         documented = getattr(importlib.import_module(f"airflow_batch_endpoints.{module}"), name)
         assert inspect.getdoc(documented)

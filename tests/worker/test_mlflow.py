@@ -84,7 +84,6 @@ def test_an_unknown_model_is_one_sentence(make_job: Callable[..., Job], registry
 
 @pytest.fixture(scope="session")
 def doubling(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    import mlflow
     from mlflow.models import infer_signature
     from mlflow.pyfunc import PythonModel
 
