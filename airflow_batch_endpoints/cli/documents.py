@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from airflow_batch_endpoints.cli.printing import command, confirm, note, one, rows
+from airflow_batch_endpoints.cli.printing import command, confirm, note, one, rows, say
 from airflow_batch_endpoints.config import settings
 from airflow_batch_endpoints.documents.base import Document
 from airflow_batch_endpoints.documents.loading import load
@@ -130,7 +130,7 @@ def _show(stored: Stored, output: str, **more: Any) -> None:
 def set_default(args: Any) -> None:
     """Choose the default deployment."""
     registry().set_default(args.endpoint, args.deployment)
-    print(f"{args.endpoint}: the default is now {args.deployment}")
+    say(f"{args.endpoint}: the default is now {args.deployment}")
 
 
 @command
@@ -141,7 +141,7 @@ def delete(args: Any) -> None:
         found.deployment(args.endpoint, args.deployment)
         confirm(f"Delete deployment {args.deployment} of {args.endpoint}?", assume_yes=args.yes)
         found.delete_deployment(args.endpoint, args.deployment)
-        print(f"deleted deployment {args.endpoint}/{args.deployment}")
+        say(f"deleted deployment {args.endpoint}/{args.deployment}")
         return
     found.endpoint(args.endpoint)
     confirm(
@@ -155,7 +155,7 @@ def delete(args: Any) -> None:
 
     with create_session() as session:
         runs.retire_dag(session, args.endpoint)
-    print(f"deleted endpoint {args.endpoint}")
+    say(f"deleted endpoint {args.endpoint}")
 
 
 @command
@@ -182,4 +182,4 @@ def delete_compute(args: Any) -> None:
     found.compute(args.compute)
     confirm(f"Delete compute {args.compute}?", assume_yes=args.yes)
     found.delete_compute(args.compute)
-    print(f"deleted compute {args.compute}")
+    say(f"deleted compute {args.compute}")

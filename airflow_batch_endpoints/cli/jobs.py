@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from airflow_batch_endpoints.cli.documents import registry
-from airflow_batch_endpoints.cli.printing import command, note, one, rows
+from airflow_batch_endpoints.cli.printing import command, note, one, rows, say
 from airflow_batch_endpoints.config import settings
 from airflow_batch_endpoints.documents.job import parse_assignments, request_from_conf
 from airflow_batch_endpoints.exceptions import ConflictError
@@ -101,7 +101,7 @@ def download(args: Any) -> None:
         target.parent.mkdir(parents=True, exist_ok=True)
         with store.reader(file["name"]) as source, target.open("wb") as copy:
             shutil.copyfileobj(source, copy, _CHUNK)
-        print(target)
+        say(str(target))
 
 
 def _exit_code(job: runs.Job) -> int:

@@ -8,7 +8,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any, TypeVar
+from typing import Any, TextIO, TypeVar
 
 from rich.console import Console
 from rich.table import Table
@@ -26,7 +26,7 @@ def command(function: Command) -> Command:
     @functools.wraps(function)
     def run(args: Any) -> None:
         try:
-            with _quiet_airflow():
+            with _own_output():
                 function(args)
         except DocumentError as error:
             for problem in error.problems:
@@ -41,22 +41,32 @@ def command(function: Command) -> Command:
     return run  # type: ignore[return-value]
 
 
+_out: TextIO = sys.stdout
+"""Where results go; see :func:`_own_output`."""
+
+
 @contextmanager
-def _quiet_airflow() -> Iterator[None]:
-    """Keep standard output for ours: Airflow logs to it what it does, which would break JSON that somebody reads."""
+def _own_output() -> Iterator[None]:
+    """Keep standard output for results: Airflow logs there what it does, which would break JSON that somebody reads."""
+    global _out
     sys.stdout.flush()
-    before, ours = sys.stdout, os.fdopen(os.dup(1), "w")
+    before, _out = _out, os.fdopen(os.dup(1), "w")
     nothing = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nothing, 1)
     os.close(nothing)
-    sys.stdout = ours
     try:
         yield
     finally:
-        ours.flush()
-        os.dup2(ours.fileno(), 1)
-        sys.stdout = before
-        ours.close()
+        sys.stdout.flush()
+        _out.flush()
+        os.dup2(_out.fileno(), 1)
+        _out.close()
+        _out = before
+
+
+def say(text: str) -> None:
+    """Print a line of the result."""
+    print(text, file=_out)
 
 
 def rows(content: Sequence[dict[str, Any]], columns: Sequence[str], output: str, *, empty: str) -> None:
@@ -69,14 +79,14 @@ def rows(content: Sequence[dict[str, Any]], columns: Sequence[str], output: str,
         _print_data(list(content), output)
         return
     if not content:
-        print(empty)
+        say(empty)
         return
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
         table.add_column(column, overflow="fold")
     for row in content:
         table.add_row(*(_text(row.get(column)) for column in columns))
-    console = Console()
+    console = Console(file=_out)
     if not console.is_terminal:
         # Nobody looks: do not fold what a program may read line by line.
         console.width = WIDE
@@ -88,7 +98,7 @@ def one(content: dict[str, Any], output: str) -> None:
     if output != "table":
         _print_data(content, output)
         return
-    console, width = Console(highlight=False), max(map(len, content)) + 2
+    console, width = Console(file=_out, highlight=False), max(map(len, content)) + 2
     for name, value in content.items():
         if value not in (None, "", {}, [], ()):
             text = _text(value).replace("\n", "\n" + " " * width)
@@ -114,11 +124,12 @@ def confirm(question: str, *, assume_yes: bool) -> None:
 
 def _print_data(content: Any, output: str) -> None:
     if output == "json":
-        print(json.dumps(content, indent=2, default=str))
+        say(json.dumps(content, indent=2, default=str))
         return
     import yaml
 
-    print(yaml.safe_dump(json.loads(json.dumps(content, default=str)), sort_keys=False, allow_unicode=True), end="")
+    text = yaml.safe_dump(json.loads(json.dumps(content, default=str)), sort_keys=False, allow_unicode=True)
+    say(text.rstrip())
 
 
 def _text(value: Any) -> str:

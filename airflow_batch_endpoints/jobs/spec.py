@@ -28,6 +28,8 @@ class JobSpec(BaseModel):
 
     input_uri: str
     """Normalised URI of a file, a folder or a glob."""
+    input_type: Literal["uri_folder", "uri_file"] | None = None
+    """What the input must be; ``None`` for either."""
     output_uri: str
     """Normalised URI of the job's own folder."""
     allowed_input_uris: tuple[str, ...] = ()

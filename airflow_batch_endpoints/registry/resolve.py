@@ -49,6 +49,7 @@ def resolve(registry: Registry, request: JobRequest, *, job: str, invoker: str |
         job=job,
         invoker=invoker,
         input_uri=input_uri,
+        input_type=request.input_type,
         output_uri=output_uri,
         allowed_input_uris=settings.allowed_input_uris,
         model_uri=_model_uri(model_uri),

@@ -6,6 +6,7 @@ For processes that may use the database: the CLI and the API server.
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -23,7 +24,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from airflow_batch_endpoints.exceptions import ConflictError, NotFoundError, UserError
-from airflow_batch_endpoints.jobs.naming import DAG_PREFIX, dag_id, request_digest
+from airflow_batch_endpoints.jobs.naming import DAG_PREFIX, cancel_key, dag_id, request_digest
 from airflow_batch_endpoints.jobs.states import TERMINAL, job_state
 
 DAG_FILE = "batch_endpoints.dag_file"
@@ -150,7 +151,13 @@ def _describe(session: Session, run: DagRun) -> Job:
     planned, published = said.get(("plan", "summary"), [{}])[0], said.get(("publish", "summary"), [{}])[0]
     job = said.get(("plan", "job"), [{}])[0]
     note = run.note or ""
-    state = job_state(str(run.state), tasks, is_canceled=note.startswith(CANCELED))
+    asked = _cancel_request(session, run)
+    state = job_state(
+        str(run.state),
+        tasks,
+        is_canceled=note.startswith(CANCELED) or asked is not None,
+        is_cancel_requested=asked is not None,
+    )
     return {
         "name": run.run_id,
         "endpoint": run.dag_id.removeprefix(DAG_PREFIX),
@@ -164,8 +171,18 @@ def _describe(session: Session, run: DagRun) -> Job:
         "ended": _time(run.end_date),
         "counts": _counts(planned, published, said.get(("score", "progress"), [])),
         "model": planned.get("model_uri"),
-        "error": _error(said, state, note),
+        "error": _error(said, state, asked or note),
     }
+
+
+def _cancel_request(session: Session, run: DagRun) -> str | None:
+    """Return why the task that invoked a job asked for its end, if it did, for the submission that runs now."""
+    key = cancel_key(run.dag_id.removeprefix(DAG_PREFIX), run.run_id)
+    variable = session.scalar(select(Variable).where(Variable.key == key))
+    if variable is None:
+        return None
+    request = json.loads(variable.get_val() or "{}")
+    return str(request.get("reason")) if request.get("submission") == str(run.clear_number or 0) else None
 
 
 def _xcoms(session: Session, run: DagRun) -> dict[tuple[str, str], list[Any]]:

@@ -66,7 +66,8 @@ def run_state(endpoint: str, job: str) -> str | None:
 
     if not RuntimeTaskInstance.get_dr_count(dag_id=dag_id(endpoint), run_ids=[job]):
         return None
-    return str(RuntimeTaskInstance.get_dagrun_state(dag_id=dag_id(endpoint), run_id=job))
+    state = RuntimeTaskInstance.get_dagrun_state(dag_id=dag_id(endpoint), run_id=job)
+    return str(getattr(state, "value", state))
 
 
 def request_cancel(endpoint: str, job: str, submission: str, reason: str) -> None:

@@ -6,7 +6,7 @@ import json
 import logging
 from typing import Any
 
-from airflow_batch_endpoints.exceptions import OutputExistsError, UserError
+from airflow_batch_endpoints.exceptions import InputError, OutputExistsError, UserError
 from airflow_batch_endpoints.jobs import layout
 from airflow_batch_endpoints.jobs.spec import JobSpec, PinnedJob, PlanSummary
 from airflow_batch_endpoints.planning import plan as plans
@@ -106,7 +106,12 @@ def _pin(store: Store, spec: JobSpec) -> PinnedJob:
     if not isinstance(size, int):
         raise UserError(f"settings.mini_batch_size: {size!r} is not supported yet; give a number of files")
     slots = spec.instance_count * spec.settings.max_concurrency_per_instance
-    plan = plans.make(list_input(spec.input_uri, spec.allowed_input_uris), mini_batch_size=size, slots=slots)
+    listing = list_input(spec.input_uri, spec.allowed_input_uris)
+    is_file = listing.root != spec.input_uri and len(listing.files) == 1
+    if spec.input_type is not None and is_file != (spec.input_type == "uri_file"):
+        found = "a file" if is_file else "a folder or pattern"
+        raise InputError(f"input {spec.input_uri} is {found}, and the request says {spec.input_type}")
+    plan = plans.make(listing, mini_batch_size=size, slots=slots)
     content, digest = plans.encode(plan)
     key = layout.plan(digest)
     store.write(key, content)

@@ -54,6 +54,7 @@ def run(output_uri: str, job: str, submission: str, *, instance: int) -> dict[st
         return _result("nothing_left", Progress(shards=0))
     pinned = _pinned(store, job)
     spec = pinned.spec
+    logging.getLogger().setLevel(spec.settings.logging_level.upper())
     is_static = spec.settings.distribution == "static"
     ledger = Ledger(store, incarnation=incarnation, submission=submission, exclusive=not is_static)
     if not is_static and len(ledger.committed()) == pinned.summary.shards:
@@ -147,11 +148,12 @@ def _slots(spec: JobSpec, scratch: Path, incarnation: str) -> Iterator[SlotPool]
 
 def slot_environment(spec: JobSpec, model_dir: Path) -> dict[str, str]:
     """Return the whole environment of a slot: what programs and storage need, and what the deployment sets."""
+    extra = os.environ.get("BATCH_ENDPOINTS_EXTRA_ENVIRONMENT", "").split()
     threads = max(1, len(os.sched_getaffinity(0)) // spec.settings.max_concurrency_per_instance)
     return {
         # Slots share the processors; a numeric library that takes all of them in each slot only gets in the way.
         "OMP_NUM_THREADS": str(threads),
-        **environment.choose(os.environ, environment.BASICS, environment.STORAGE),
+        **environment.choose(os.environ, environment.BASICS, environment.STORAGE, extra),
         **spec.settings.environment_variables,
         "AZUREML_MODEL_DIR": str(model_dir),
     }
