@@ -37,7 +37,7 @@ def new_job_name() -> str:
 
 def path_name(job: str) -> str:
     """Return a job's name as a part of a path: what is odd in it is replaced, and a digest keeps names apart."""
-    plain = re.sub(r"[^A-Za-z0-9.-]+", "-", job).strip("-.")[:80] or "job"
+    plain = re.sub(r"[^A-Za-z0-9._-]+", "-", job).strip("-._")[:80] or "job"
     return plain if plain == job else f"{plain}-{hashlib.sha256(job.encode()).hexdigest()[:8]}"
 
 

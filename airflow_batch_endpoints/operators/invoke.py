@@ -8,7 +8,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator, BaseOperatorLink, conf
-from airflow.sdk.exceptions import AirflowFailException
+from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowTaskTimeout
 from airflow.sdk.execution_time.context import NEVER_EXPIRE
 
 from airflow_batch_endpoints.exceptions import UserError
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 _NUMBER, _FINISHED = "job_number", "job_finished"
 JOB_XCOM = "job"
+_SLICE_SECONDS = 0.2
+_ENDED_BY_A_PERSON = ("failed", "success", "skipped", "removed")
+"""What a task's state can be that is being ended, unless only its worker shuts down or it is to run again."""
 
 
 class BatchJobLink(BaseOperatorLink):
@@ -84,7 +87,7 @@ class BatchInvokeOperator(BaseOperator):
         self.wait_for_completion = wait_for_completion
         self.deferrable = deferrable
         self.poll_interval = poll_interval
-        self._job: tuple[str, str] | None = None
+        self._ending = False
 
     @cached_property
     def hook(self) -> BatchEndpointHook:
@@ -106,10 +109,7 @@ class BatchInvokeOperator(BaseOperator):
                     ),
                     method_name="execute_complete",
                 )
-            self._job = (job, submission)
-            while self.hook.state(self.endpoint, job) not in FINAL_RUN_STATES:
-                time.sleep(self.poll_interval)
-            self._job = None
+            self._wait(context, job, submission)
         return self._result(context, job)
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
@@ -117,10 +117,31 @@ class BatchInvokeOperator(BaseOperator):
         return self._result(context, event["job"])
 
     def on_kill(self) -> None:
-        """Cancel the job when the task is ended while it waits."""
-        if self._job is not None:
-            job, submission = self._job
-            self.hook.cancel(self.endpoint, job, submission, "the task that invoked it was ended")
+        """Note that the task is being ended; :meth:`_wait` does what follows from it.
+
+        The signal may have come in the middle of a request to the supervisor, and then no other can be made.
+        """
+        self._ending = True
+
+    def _wait(self, context: Context, job: str, submission: str) -> None:
+        """Look until the job has ended, or this task has to."""
+        try:
+            while self.hook.state(self.endpoint, job) not in FINAL_RUN_STATES:
+                until = time.monotonic() + self.poll_interval
+                while not self._ending and time.monotonic() < until:
+                    time.sleep(min(_SLICE_SECONDS, self.poll_interval))
+                if self._ending:
+                    self._leave(context, job, submission)
+        except AirflowTaskTimeout:
+            self.hook.cancel(self.endpoint, job, submission, "the task that invoked it exceeded its execution_timeout")
+            raise
+
+    def _leave(self, context: Context, job: str, submission: str) -> None:
+        """End early: with the job when a person wants it so, without it when only the worker shuts down."""
+        if _own_state(context) not in _ENDED_BY_A_PERSON:
+            raise AirflowException(f"the worker shuts down; job {job!r} goes on, and a retry finds it again")
+        self.hook.cancel(self.endpoint, job, submission, "the task that invoked it was ended")
+        raise AirflowFailException(f"the task was ended, and job {job!r} with it")
 
     # -- the job of this task instance ------------------------------------------------------------------------------
 
@@ -179,6 +200,14 @@ class BatchInvokeOperator(BaseOperator):
         store = context["task_state_store"]
         store.set(_FINISHED, _number(store.get(_NUMBER)), retention=NEVER_EXPIRE)
         return self.hook.summary(self.endpoint, job)
+
+
+def _own_state(context: Context) -> str | None:
+    """Return what the server says of the state of this very task."""
+    ti = context["ti"]
+    index = -1 if ti.map_index is None else ti.map_index
+    states = ti.get_task_states(dag_id=ti.dag_id, map_index=index, task_ids=[ti.task_id], run_ids=[ti.run_id])
+    return next(iter(states.get(ti.run_id, {}).values()), None)
 
 
 def _number(kept: object) -> int:

@@ -40,6 +40,7 @@ class RealAirflow(AirflowInstance):
             "AIRFLOW__SCHEDULER__SCHEDULER_HEARTBEAT_SEC": "1",
             "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": "15",
             "BATCH_ENDPOINTS_EXAMPLES": str(self.data),
+            "PYTHONPATH": str(Path(__file__).parents[2]),
         }
         return super().environment() | options
 
@@ -92,6 +93,13 @@ class RealAirflow(AirflowInstance):
         except AssertionError:
             return False
         return True
+
+    @property
+    def outputs(self) -> Path:
+        return self.home / "batch_endpoints" / "outputs"
+
+    def runs(self, dag_id: str) -> set[str]:
+        return {run["dag_run_id"] for run in self.api("GET", f"dags/{dag_id}/dagRuns?limit=100")["dag_runs"]}
 
     def state(self, dag_id: str, run_id: str) -> str:
         return str(self.api("GET", f"dags/{dag_id}/dagRuns/{run_id}")["state"])

@@ -32,7 +32,7 @@ def test_the_first_own_deployment_of_the_readme(airflow: RealAirflow) -> None:
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "Completed" in done.stdout
-    (predictions,) = (airflow.home / "batch_endpoints" / "outputs" / "squares").glob("*/predictions.csv")
+    (predictions,) = (airflow.outputs / "squares").glob("*/predictions.csv")
     assert predictions.read_text().split() == ["prediction", *(str(number**2) for number in range(1, 10))]
 
 

@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from airflow_batch_endpoints.config import Settings
+from airflow_batch_endpoints.documents.job import request_from_conf
+from airflow_batch_endpoints.documents.loading import loads
+from airflow_batch_endpoints.exceptions import UserError
+from airflow_batch_endpoints.jobs.spec import JobSpec
+from airflow_batch_endpoints.registry.registry import Registry
+from airflow_batch_endpoints.registry.resolve import resolve
+from airflow_batch_endpoints.registry.store import MemoryStore
+
+
+@pytest.fixture
+def registry(monkeypatch: pytest.MonkeyPatch) -> Registry:
+    for name, value in {
+        "ALLOWED_INPUT_URIS": "file:///data, s3://lake/raw",
+        "ALLOWED_OUTPUT_URIS": "s3://lake/out",
+        "DEFAULT_OUTPUT_URI": "file:///outputs",
+        "ARTIFACT_URI": "file:///artifacts",
+    }.items():
+        monkeypatch.setenv(f"AIRFLOW__BATCH_ENDPOINTS__{name}", value)
+    deployment = {"endpoint_name": "e", "type": "model", "model": "models:/m/1"}
+    documents = [
+        {"name": "e", "defaults": {"deployment_name": "main"}},
+        {"name": "other"},
+        {"name": "small", "type": "local", "memory": "1Gi", "max_instances": 3},
+        {**deployment, "name": "main", "settings": {"mini_batch_size": 7, "error_threshold": 5}},
+        {**deployment, "name": "wide", "compute": "small", "resources": {"instance_count": 9}},
+    ]
+    registry = Registry(MemoryStore())
+    registry.apply([loads(json.dumps(document), source="test") for document in documents])
+    return registry
+
+
+def resolved(registry: Registry, endpoint: str = "e", job: str = "j", **conf: Any) -> JobSpec:
+    request = request_from_conf(endpoint, {"input": "file:///data/x", **conf})
+    return resolve(registry, request, job=job, invoker="ann", settings=Settings())
+
+
+def test_defaults_and_overrides(registry: Registry) -> None:
+    spec = resolved(registry)
+    assert (spec.deployment, spec.settings.mini_batch_size, spec.settings.error_threshold) == ("main", 7, 5)
+    assert (spec.input_uri, spec.output_uri, spec.invoker) == ("file:///data/x", "file:///outputs/e/j", "ann")
+    spec = resolved(registry, mini_batch_size=3, max_retries=1, output="s3://lake/out/mine")
+    assert (spec.settings.mini_batch_size, spec.settings.retry_settings.max_retries) == (3, 1)
+    assert spec.output_uri == "s3://lake/out/mine"
+    assert spec.settings.error_threshold == 5
+
+
+def test_a_compute_bounds_instances_and_memory(registry: Registry) -> None:
+    assert (resolved(registry, deployment="wide").instance_count, resolved(registry).instance_count) == (3, 1)
+    assert resolved(registry, deployment="wide").memory_bytes == 2**30
+    assert resolved(registry, deployment="wide", instance_count=2).instance_count == 2
+
+
+def test_outputs_of_jobs_with_hostile_names_stay_below_their_endpoint(registry: Registry) -> None:
+    for job in ("../../x", "a/../b", "..", "%2e%2e", "a\0b"):
+        output = resolved(registry, job=job).output_uri
+        name = output.removeprefix("file:///outputs/e/")
+        assert "/" not in name
+        assert name not in ("", ".", "..")
+
+
+@pytest.mark.parametrize(
+    ("request_", "sentence"),
+    [
+        ({"input": "/etc"}, "allowed_input_uris"),
+        ({"input": "file:///data/../etc"}, "allowed_input_uris"),
+        ({"input": "file:///data/%2e%2e/etc"}, "allowed_input_uris"),
+        ({"input": "file:///database"}, "allowed_input_uris"),
+        ({"input": "http://169.254.169.254/latest"}, "allowed_input_uris"),
+        ({"input": "gopher://x/y"}, "scheme"),
+        ({"input": "s3://lake/raw2/x"}, "allowed_input_uris"),
+        ({"output": "file:///data/out"}, "allowed_output_uris"),
+        ({"deployment": "ghost"}, "there is: main, wide"),
+        ({"endpoint": "ghost"}, "there is"),
+        ({"endpoint": "other"}, "no default deployment"),
+        ({"mini_batch_size": 0}, "mini_batch_size"),
+        ({"mini_batch_size": "many"}, "mini_batch_size"),
+        ({"surprise": 1}, "surprise"),
+        ({"input": ""}, "input"),
+        ({"input": None}, "input"),
+    ],
+)
+def test_what_cannot_be_is_said_in_a_sentence(registry: Registry, request_: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(UserError, match=sentence):
+        resolved(registry, **request_)
