@@ -55,7 +55,7 @@ def test_names_of_jobs() -> None:
     run = "manual__2024-01-01T00:00:00+00:00"
     assert check_job_name(run) == run
     assert path_name("nightly-1") == "nightly-1"
-    assert path_name(run).startswith("manual-2024-01-01T00-00-00-00-00-")
+    assert path_name(run).startswith("manual__2024-01-01T00-00-00-00-00-")
     assert path_name("a:b") != path_name("a+b")
     for bad in ("", "a/b", "../x", "a b", "x" * 300):
         with pytest.raises(UserError):
