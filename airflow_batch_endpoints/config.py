@@ -6,6 +6,7 @@ import os
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
+from urllib.parse import urlsplit
 
 SECTION = "batch_endpoints"
 _VERSION = "0.1.0"
@@ -51,6 +52,19 @@ OPTIONS: dict[str, dict[str, Any]] = {
         type="boolean",
         example="False",
         default="True",
+    ),
+    "allow_unrestricted_pods": _option(
+        "Whether the pod_template and the volumes of a compute may go beyond the restricted Pod Security Standard: host paths and "
+        "host networks, privileged containers, root.",
+        type="boolean",
+        example="True",
+        default="False",
+    ),
+    "pod_watch_seconds": _option(
+        "Seconds between looks at a running pod: its progress, what it waits for, whether its job was canceled.",
+        type="float",
+        example="30",
+        default="10",
     ),
     "mlflow_tracking_uri": {
         **_option(
@@ -124,12 +138,28 @@ class Settings:
     @property
     def allow_local_compute(self) -> bool:
         """Whether jobs may run beside the Airflow workers."""
-        return _get("allow_local_compute").strip().lower() in ("true", "t", "1", "yes", "on")
+        return _is_on("allow_local_compute")
+
+    @property
+    def allow_unrestricted_pods(self) -> bool:
+        """Whether pods may be weaker than the restricted standard."""
+        return _is_on("allow_unrestricted_pods")
+
+    @property
+    def pod_watch_seconds(self) -> float:
+        """Seconds between looks at a running pod."""
+        return float(_get("pod_watch_seconds"))
 
     @property
     def mlflow_tracking_uri(self) -> str | None:
         """Where models are registered; may hold credentials, so it goes nowhere but into a worker's environment."""
         return _get("mlflow_tracking_uri") or None
+
+    @property
+    def public_mlflow_tracking_uri(self) -> str | None:
+        """Where models are registered, if that is a server and its address holds no credentials: fit for a pod's spec."""
+        uri = urlsplit(self.mlflow_tracking_uri or "")
+        return self.mlflow_tracking_uri if uri.scheme in ("http", "https") and uri.username is None else None
 
     @property
     def local_environment(self) -> tuple[str, ...]:
@@ -182,3 +212,7 @@ def _get(option: str) -> str:
     value = conf.get(SECTION, option, fallback=OPTIONS[option]["default"])
     home = os.environ.get("AIRFLOW_HOME") or os.path.expanduser("~/airflow")
     return str(value or "").replace("{AIRFLOW_HOME}", home)
+
+
+def _is_on(option: str) -> bool:
+    return _get(option).strip().lower() in ("true", "t", "1", "yes", "on")

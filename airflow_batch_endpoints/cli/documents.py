@@ -31,6 +31,7 @@ def registry() -> Registry:
         MetadataStore(on_write=runs.request_parsing),
         user=getpass.getuser(),
         has_running_jobs=runs.has_running,
+        allow_unrestricted_pods=settings().allow_unrestricted_pods,
     )
 
 

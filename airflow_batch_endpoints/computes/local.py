@@ -13,39 +13,18 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from airflow_batch_endpoints.computes.outcome import FINAL_EXIT_CODES, Outcome, Verdict, error_of
+from airflow_batch_endpoints.jobs import lines
+
 log = logging.getLogger(__name__)
 
-PROGRESS_PREFIX = b"::progress:: "
-MAX_LINE = 16_384
-"""Characters of a line that reach the task log."""
 GRACE_SECONDS = 10.0
 """Time for a worker to release its claims after SIGTERM."""
 TICK_SECONDS = 5.0
 """Seconds between calls of ``on_tick``."""
-
-
-@dataclass(frozen=True)
-class WorkerExit:
-    """How a worker command ended."""
-
-    code: int
-    """Exit code; negative when a signal ended it."""
-    result: dict[str, Any]
-    """What it left, empty when it left nothing (or nonsense: a script could have written it)."""
-
-    @property
-    def message(self) -> str:
-        """What the worker says went wrong, or how it ended."""
-        error = self.result.get("error")
-        if isinstance(error, dict) and isinstance(error.get("message"), str):
-            return str(error["message"])
-        if self.code < 0:
-            return f"the worker was killed by {signal.Signals(-self.code).name}"
-        return f"the worker ended with exit code {self.code}"
 
 
 class LocalWorker:
@@ -62,7 +41,7 @@ class LocalWorker:
         arguments: Sequence[str],
         *,
         environment: Mapping[str, str],
-        on_progress: Callable[[dict[str, Any]], None] = lambda _: None,
+        on_progress: Callable[[dict[str, int]], None] = lambda _: None,
         on_tick: Callable[[], None] = lambda: None,
     ) -> None:
         self._arguments = list(arguments)
@@ -71,7 +50,7 @@ class LocalWorker:
         self._on_tick = on_tick
         self._process: subprocess.Popen[bytes] | None = None
 
-    def run(self) -> WorkerExit:
+    def run(self) -> Outcome:
         """Run the command to its end; whatever ends this call early ends the command."""
         with tempfile.TemporaryDirectory(prefix="batch-endpoints-launch-") as folder:
             result = Path(folder, "result.json")
@@ -91,7 +70,7 @@ class LocalWorker:
             )
             try:
                 self._follow(self._process)
-                return WorkerExit(self._process.wait(), _read(result))
+                return _outcome(self._process.wait(), _read(result))
             finally:
                 self.kill()
 
@@ -119,29 +98,30 @@ class LocalWorker:
                     data = os.read(process.stdout.fileno(), 1 << 16)
                     if not data:
                         break
-                    *lines, pending = (pending + data).split(b"\n")
-                    for line in lines:
+                    *complete, pending = (pending + data).split(b"\n")
+                    for line in complete:
                         self._pass_on(line)
-                    pending = pending[:MAX_LINE]
+                    pending = pending[: lines.MAX_LINE]
                 if time.monotonic() >= next_tick:
                     self._on_tick()
                     next_tick = time.monotonic() + TICK_SECONDS
         if pending:
             self._pass_on(pending)
 
-    def _pass_on(self, line: bytes) -> None:
-        if line.startswith(PROGRESS_PREFIX):
-            try:
-                progress = json.loads(line[len(PROGRESS_PREFIX) :])
-            except ValueError:
-                return
-            if isinstance(progress, dict):
-                self._on_progress(progress)
-            return
-        text = line[:MAX_LINE].decode(errors="backslashreplace")
-        level, _, rest = text.partition(" ")
-        number = {"WARNING": logging.WARNING, "ERROR": logging.ERROR, "DEBUG": logging.DEBUG}.get(level)
-        log.log(number or logging.INFO, "%s", rest if number or level == "INFO" else text)
+    def _pass_on(self, raw: bytes) -> None:
+        line = lines.read(raw.decode(errors="backslashreplace"))
+        if line.progress is None:
+            log.log(line.level, "%s", line.text)
+        elif line.progress:
+            self._on_progress(line.progress)
+
+
+def _outcome(code: int, result: dict[str, Any]) -> Outcome:
+    if code == 0:
+        return Outcome("done", result=result)
+    ended = f"was killed by {signal.Signals(-code).name}" if code < 0 else f"ended with exit code {code}"
+    verdict: Verdict = "failed" if code in FINAL_EXIT_CODES else "lost"
+    return Outcome(verdict, error_of(result) or f"the worker {ended}", result)
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
 from airflow_batch_endpoints.documents.base import Document, Part, Tags, Whole
+from airflow_batch_endpoints.documents.compute import Quantities
 from airflow_batch_endpoints.documents.names import Name
 
 MAX_INSTANCES = 1000
@@ -166,6 +167,10 @@ class Resources(Part):
     instance_count: InstanceCount = 1
     instance_type: str | None = None
     properties: dict[str, Any] = {}
+    requests: Quantities = {}
+    """Ours. Of one instance's pod; each entry goes before the compute's."""
+    limits: Quantities = {}
+    """Ours. Likewise."""
 
 
 _MODEL_NAME = r"[A-Za-z0-9][A-Za-z0-9._ -]*"

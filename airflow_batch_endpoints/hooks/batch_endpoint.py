@@ -28,10 +28,11 @@ class BatchEndpointHook(BaseHook):
 
     def registry(self) -> Registry:
         """Return the registry of documents, as tasks see it: between two writers, the last one wins."""
+        from airflow_batch_endpoints.config import settings
         from airflow_batch_endpoints.registry.registry import Registry
         from airflow_batch_endpoints.registry.task import TaskStore
 
-        return Registry(TaskStore(), user="a task")
+        return Registry(TaskStore(), user="a task", allow_unrestricted_pods=settings().allow_unrestricted_pods)
 
     # -- documents --------------------------------------------------------------------------------------------------
 

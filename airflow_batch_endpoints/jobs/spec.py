@@ -2,36 +2,41 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from airflow_batch_endpoints.documents.deployment import DeploymentSettings
+from airflow_batch_endpoints.jobs.launch import Launch
 
 
-class JobSpec(BaseModel):
+class JobReference(BaseModel):
+    """What the tasks of a job know of it: whose it is, where it reads and writes, and how its workers are launched."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    endpoint: str
+    deployment: str
+    job: str
+    """The name of the job, which is the run id of its DAG run."""
+    invoker: str | None = None
+    input_uri: str
+    """Normalised URI of a file, a folder or a glob."""
+    output_uri: str
+    """Normalised URI of the job's own folder."""
+    launch: Launch = Launch()
+
+
+class JobSpec(JobReference):
     """One job, resolved: what Airflow hands to ``worker plan`` and what ``_batch/job.json`` pins.
 
     It holds no secret: workers get access to storage from where they run.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
     protocol_version: Literal[1] = 1
-    endpoint: str
-    deployment: str
     deployment_revision: str
-    job: str
-    """The name of the job, which is the run id of its DAG run."""
-    invoker: str | None = None
-
-    input_uri: str
-    """Normalised URI of a file, a folder or a glob."""
     input_type: Literal["uri_folder", "uri_file"] | None = None
     """What the input must be; ``None`` for either."""
-    output_uri: str
-    """Normalised URI of the job's own folder."""
     allowed_input_uris: tuple[str, ...] = ()
     """Prefixes that inputs, links and redirects must stay within; checked again while listing."""
 
@@ -55,11 +60,6 @@ class JobSpec(BaseModel):
     def is_script(self) -> bool:
         """Whether a scoring script does the work (otherwise MLflow does, without code)."""
         return self.scoring_script is not None
-
-    def identity(self) -> str:
-        """Digest of what makes two plans the same: all but where the model's files were found."""
-        content = self.model_copy(update={"model_artifact_uri": None, "model_uri": ""}).model_dump_json()
-        return hashlib.sha256(content.encode()).hexdigest()[:16]
 
 
 class PlanSummary(BaseModel):

@@ -1,6 +1,7 @@
-"""The tasks of a job: each launches one command of the worker and watches it.
+"""The tasks of a job: each launches one command of the worker where the job's compute says, and watches it.
 
-A task starts in a few tenths of a second: nothing heavy is imported here, and pydantic only by ``plan``.
+A task of a local job starts in a few tenths of a second: nothing heavy is imported here, pydantic only by ``plan``, and what
+Kubernetes needs only by tasks of jobs that run there.
 """
 
 from __future__ import annotations
@@ -9,33 +10,37 @@ import json
 import os
 import time
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import Asset, AssetAlias, BaseOperator, Variable
+from airflow.sdk import Asset, AssetAlias, BaseOperator
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 from airflow.sdk.execution_time.context import NEVER_EXPIRE
 
-from airflow_batch_endpoints.computes.local import LocalWorker, WorkerExit
+from airflow_batch_endpoints.computes.local import LocalWorker
+from airflow_batch_endpoints.computes.outcome import Outcome
 from airflow_batch_endpoints.jobs import environment
-from airflow_batch_endpoints.jobs.naming import cancel_key
+from airflow_batch_endpoints.jobs.command_line import Command, worker_arguments
+from airflow_batch_endpoints.triggers.job import any_succeeded, cancellation
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
     from airflow_batch_endpoints.jobs.spec import JobSpec
-
-Command = Literal["plan", "score", "publish"]
+    from airflow_batch_endpoints.operators.pod import BatchWorkerPodOperator
 
 SPEC_KEY = "job_spec"
-SUMMARY, PROGRESS, JOB, ERROR = "summary", "progress", "job", "error"
+SUMMARY, PROGRESS, JOB, ERROR, COMPUTE = "summary", "progress", "job", "error", "compute"
 PROGRESS_SECONDS = 2.0
 """Least seconds between two reports of progress to Airflow."""
-_FINAL_EXIT_CODES = (2, 3, 5)
-"""User error, threshold exceeded, incomplete at publication: the same command would end the same way."""
+QUOTA_SECONDS = 30.0
+"""Seconds between two requests for a pod that a quota has no room for."""
+_REFERENCE = ("endpoint", "deployment", "job", "invoker", "input_uri", "output_uri", "launch")
+"""What the other tasks are told of the job: the fields of :class:`~airflow_batch_endpoints.jobs.spec.JobReference`."""
 
 
 class BatchWorkerOperator(BaseOperator):
-    """Runs ``plan``, ``score`` or ``publish`` of a job on local compute.
+    """Runs ``plan``, ``score`` or ``publish`` of a job: beside this task, or in a pod while this task is deferred.
 
     ``plan`` resolves the job once and keeps it, so that a retry and a clear of the run find the same job, whatever has
     become of the deployment. It returns one mapping for each instance that ``score`` is to be mapped over.
@@ -66,44 +71,61 @@ class BatchWorkerOperator(BaseOperator):
         self.instance = instance
         self.request = request
         self.plan_task_id = plan_task_id
-        self._worker: LocalWorker | None = None
+        self._worker: LocalWorker | BatchWorkerPodOperator | None = None
 
     def execute(self, context: Context) -> Any:
         """Run the command and report how it ended."""
+        return self._start(context, self._job(context))
+
+    def pod_ended(self, context: Context, event: dict[str, Any]) -> Any:
+        """Go on after the trigger has seen the end of the pod, or a reason not to wait for it."""
+        job = self._job(context)
+        outcome = self._pod(context, job).take(context, event)
+        if event["status"] == "canceled":
+            raise AirflowFailException(f"the job was canceled: {event['message']}")
+        if event["status"] == "withdrawn":
+            self.log.info("the other instances have done all the work; this one is not needed")
+            return {"outcome": "withdrawn"}
+        if event["status"] == "fallback":
+            self._fall_back(context, job, event["message"])
+            return self._start(context, job)
+        return self._finish(context, job, outcome)
+
+    def ask_again(self, context: Context, event: object) -> Any:
+        """Ask for the pod again that there was no room for."""
+        if self.command == "score" and any_succeeded(context["ti"].dag_id, context["ti"].run_id, self.task_id):
+            return {"outcome": "withdrawn"}
+        return self._start(context, self._job(context))
+
+    def on_kill(self) -> None:
+        """End the worker when the task is ended."""
+        if isinstance(self._worker, LocalWorker):
+            self._worker.kill()
+        elif self._worker is not None:
+            self._worker.on_kill()
+
+    # -- the job ------------------------------------------------------------------------------------------------------
+
+    def _job(self, context: Context) -> dict[str, Any]:
+        """Return the job as it was resolved first: all of it for ``plan``, what launching needs for the others."""
         if self.command == "plan":
-            return self._plan(context)
+            return self._resolve(context)
         job = context["ti"].xcom_pull(task_ids=self.plan_task_id, key=JOB)
         if not job:
             raise AirflowFailException(
                 f"the job was never planned: task {self.plan_task_id} left nothing; clear the whole run"
             )
-        arguments = [self.command, "--output-uri", job["output_uri"], "--job", job["job"]]
-        if self.command == "score":
-            return self._score(context, [*arguments, "--instance", str(self.instance)])
-        return self._publish(context, arguments, job)
-
-    # -- the three commands ---------------------------------------------------------------------------------------
-
-    def _plan(self, context: Context) -> list[dict[str, int]]:
-        ti = context["ti"]
-        spec = self._resolve(context)
-        ti.xcom_push(JOB, {name: spec[name] for name in ("endpoint", "deployment", "job", "input_uri", "output_uri")})
-        self.log.info(
-            "job %s of %s/%s: %s -> %s",
-            *(spec[k] for k in ("job", "endpoint", "deployment", "input_uri", "output_uri")),
-        )
-        result = self._launch(context, ["plan"], {"BATCH_ENDPOINTS_JOB_SPEC": json.dumps(spec)})
-        ti.xcom_push(SUMMARY, result)
-        return [{"instance": instance} for instance in range(int(result["instances"]))]
+        return dict(job)
 
     def _resolve(self, context: Context) -> dict[str, Any]:
-        """Return the job as it was resolved first."""
         store = context["task_state_store"]
         kept = store.get(SPEC_KEY)
         if isinstance(kept, str):
-            return dict(json.loads(kept))
-        spec = self._resolve_now(context).model_dump(mode="json")
-        store.set(SPEC_KEY, json.dumps(spec), retention=NEVER_EXPIRE)
+            spec = dict(json.loads(kept))
+        else:
+            spec = self._resolve_now(context).model_dump(mode="json", by_alias=True)
+            store.set(SPEC_KEY, json.dumps(spec), retention=NEVER_EXPIRE)
+        context["ti"].xcom_push(JOB, {name: spec[name] for name in _REFERENCE})
         return spec
 
     def _resolve_now(self, context: Context) -> JobSpec:
@@ -137,39 +159,72 @@ class BatchWorkerOperator(BaseOperator):
             f"{run.dag_id}.{self.task_id.rpartition('.')[0] or self.task_id}.{run.run_id}.{max(ti.map_index or 0, 0)}"
         )
 
-    def _score(self, context: Context, arguments: list[str]) -> dict[str, Any]:
-        return self._launch(context, arguments, {})
+    # -- launching ----------------------------------------------------------------------------------------------------
 
-    def _publish(self, context: Context, arguments: list[str], job: dict[str, Any]) -> dict[str, Any]:
-        result = self._launch(context, arguments, {})
-        result = {**job, **result}
-        context["ti"].xcom_push(SUMMARY, result)
-        asset = Asset(name=asset_name(job["endpoint"], job["output_uri"]), uri=job["output_uri"])
-        counts = {name: result.get(name) for name in ("listed", "succeeded", "failed", "rows")}
-        context["outlet_events"][alias(job["endpoint"])].add(
-            asset, extra={"job": job["job"], "deployment": job["deployment"], **counts}
-        )
-        return result
+    def _start(self, context: Context, job: dict[str, Any]) -> Any:
+        self._stop_if_canceled(context)
+        self.log.info(
+            "%s of job %s of %s/%s on compute %s: %s -> %s",
+            self.command, job["job"], job["endpoint"], job["deployment"], job["launch"]["compute"]["name"], job["input_uri"],
+            job["output_uri"],
+        )  # fmt: skip
+        if job["launch"]["compute"]["type"] == "local":
+            return self._finish(context, job, self._run_here(context, job))
+        return self._finish(context, job, self._pod(context, job).start(context))
 
-    # -- launching and watching -----------------------------------------------------------------------------------
-
-    def _launch(self, context: Context, arguments: list[str], variables: dict[str, str]) -> dict[str, Any]:
-        submission = submission_of(context)
+    def _run_here(self, context: Context, job: dict[str, Any]) -> Outcome:
         report = _ProgressReport(context)
         self._worker = LocalWorker(
-            [*arguments, "--submission", submission],
-            environment={**self._environment(), **variables},
+            worker_arguments(self.command, job, submission=submission_of(context), instance=self.instance),
+            environment={**self._local_environment(), **self._variables(job)},
             on_progress=report,
-            on_tick=lambda: self._stop_if_canceled(context, submission),
+            on_tick=lambda: self._stop_if_canceled(context),
         )
-        ended = self._worker.run()
+        outcome = self._worker.run()
         report.flush()
-        if ended.code == 0:
-            return ended.result
-        context["ti"].xcom_push(ERROR, ended.message)
-        raise _error(ended)
+        return outcome
 
-    def _environment(self) -> dict[str, str]:
+    def _pod(self, context: Context, job: dict[str, Any]) -> BatchWorkerPodOperator:
+        from airflow_batch_endpoints.config import settings
+        from airflow_batch_endpoints.jobs.spec import JobReference
+        from airflow_batch_endpoints.operators.pod import BatchWorkerPodOperator
+        from airflow_batch_endpoints.triggers.pod import Watch
+
+        reference = JobReference.model_validate({name: job[name] for name in _REFERENCE})
+        fallback, after = reference.launch.fallback, reference.launch.kubernetes.fallback
+        if fallback is not None and self._has_fallen_back(context):
+            reference, after = reference.model_copy(update={"launch": fallback}), None
+        is_score = self.command == "score"
+        self._worker = BatchWorkerPodOperator(
+            task_id=self.task_id,
+            job=reference,
+            command=self.command,
+            instance=self.instance if is_score else None,
+            environment=self._variables(job),
+            watch=Watch(
+                endpoint=reference.endpoint,
+                job=str(context["dag_run"].run_id),
+                submission=submission_of(context),
+                seconds=settings().pod_watch_seconds,
+                siblings=self.task_id if is_score else None,
+                fallback_after=None if after is None else after.after_seconds,
+            ),
+        )
+        return self._worker
+
+    def _variables(self, job: dict[str, Any]) -> dict[str, str]:
+        """Return what the worker is told wherever it runs."""
+        from airflow_batch_endpoints.config import settings
+
+        options = settings()
+        variables = {"BATCH_ENDPOINTS_LEASE_SECONDS": str(options.lease_seconds)}
+        if self.command == "plan":
+            variables["BATCH_ENDPOINTS_JOB_SPEC"] = json.dumps(job)
+        if options.public_mlflow_tracking_uri:
+            variables["MLFLOW_TRACKING_URI"] = options.public_mlflow_tracking_uri
+        return variables
+
+    def _local_environment(self) -> dict[str, str]:
         from airflow_batch_endpoints.config import settings
 
         options = settings()
@@ -181,26 +236,57 @@ class BatchWorkerOperator(BaseOperator):
             environment.OWN,
             options.local_environment,
         )
-        chosen["BATCH_ENDPOINTS_LEASE_SECONDS"] = str(options.lease_seconds)
         chosen["BATCH_ENDPOINTS_EXTRA_ENVIRONMENT"] = " ".join(options.local_environment)
         if options.mlflow_tracking_uri:
             chosen["MLFLOW_TRACKING_URI"] = options.mlflow_tracking_uri
         return chosen
 
-    def _stop_if_canceled(self, context: Context, submission: str) -> None:
-        run = context["dag_run"]
-        text = Variable.get(cancel_key(self.endpoint, run.run_id), default=None)
-        if text is None:
-            return
-        if str(json.loads(text).get("submission")) == submission and self._worker is not None:
-            self.log.warning("the job was canceled: %s", json.loads(text).get("reason", ""))
-            self._worker.kill()
-            raise AirflowFailException("the job was canceled")
+    def _fall_back(self, context: Context, job: dict[str, Any], why: str) -> None:
+        """Remember that this instance goes to the fallback, for this submission of the job."""
+        name = job["launch"]["fallback"]["compute"]["name"]
+        self.log.warning("going on with compute %s: %s", name, why)
+        context["task_state_store"].set(f"fallback.{submission_of(context)}", name, retention=NEVER_EXPIRE)
+        context["ti"].xcom_push(COMPUTE, name)
 
-    def on_kill(self) -> None:
-        """End the worker when the task is ended."""
-        if self._worker is not None:
-            self._worker.kill()
+    def _has_fallen_back(self, context: Context) -> bool:
+        return context["task_state_store"].get(f"fallback.{submission_of(context)}") is not None
+
+    def _stop_if_canceled(self, context: Context) -> None:
+        reason = cancellation(self.endpoint, str(context["dag_run"].run_id), submission_of(context))
+        if reason is not None:
+            raise AirflowFailException(f"the job was canceled: {reason}")
+
+    # -- the end ------------------------------------------------------------------------------------------------------
+
+    def _finish(self, context: Context, job: dict[str, Any], outcome: Outcome) -> Any:
+        """Report how the command ended; what is lost is tried again, what failed is not."""
+        ti = context["ti"]
+        if outcome.verdict == "wait":
+            from airflow.providers.standard.triggers.temporal import TimeDeltaTrigger
+
+            self.log.info("%s; asking again in %d s", outcome.sentence, QUOTA_SECONDS)
+            self.defer(trigger=TimeDeltaTrigger(timedelta(seconds=QUOTA_SECONDS)), method_name="ask_again")
+        if outcome.verdict != "done":
+            ti.xcom_push(ERROR, outcome.sentence)
+            raise (AirflowFailException if outcome.verdict == "failed" else AirflowException)(outcome.sentence)
+        if self.command == "plan":
+            ti.xcom_push(SUMMARY, outcome.result)
+            return [{"instance": instance} for instance in range(int(outcome.result["instances"]))]
+        if self.command == "publish":
+            return self._announce(context, job, outcome.result)
+        return outcome.result
+
+    def _announce(self, context: Context, job: dict[str, Any], result: dict[str, Any]) -> dict[str, Any]:
+        """Tell of the predictions: as the job's summary, and as an event of their asset."""
+        told = ("endpoint", "deployment", "job", "input_uri", "output_uri")
+        summary = {**{name: job[name] for name in told}, **result}
+        context["ti"].xcom_push(SUMMARY, summary)
+        asset = Asset(name=asset_name(job["endpoint"], job["output_uri"]), uri=job["output_uri"])
+        counts = {name: result.get(name) for name in ("listed", "succeeded", "failed", "rows")}
+        context["outlet_events"][alias(job["endpoint"])].add(
+            asset, extra={"job": job["job"], "deployment": job["deployment"], **counts}
+        )
+        return summary
 
 
 class _ProgressReport:
@@ -209,10 +295,10 @@ class _ProgressReport:
     def __init__(self, context: Context) -> None:
         self._ti = context["ti"]
         self._last = 0.0
-        self._pending: dict[str, Any] | None = None
+        self._pending: dict[str, int] | None = None
 
-    def __call__(self, progress: dict[str, Any]) -> None:
-        self._pending = {name: value for name, value in progress.items() if isinstance(value, int)}
+    def __call__(self, progress: dict[str, int]) -> None:
+        self._pending = progress
         if time.monotonic() - self._last >= PROGRESS_SECONDS:
             self.flush()
 
@@ -220,12 +306,6 @@ class _ProgressReport:
         if self._pending is not None:
             self._ti.xcom_push(PROGRESS, self._pending)
             self._last, self._pending = time.monotonic(), None
-
-
-def _error(ended: WorkerExit) -> AirflowException:
-    if ended.code in _FINAL_EXIT_CODES:
-        return AirflowFailException(ended.message)
-    return AirflowException(ended.message)
 
 
 def submission_of(context: Context) -> str:

@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
+from airflow_batch_endpoints.computes.kubernetes import security
 from airflow_batch_endpoints.documents.base import Document, digest
-from airflow_batch_endpoints.documents.compute import BUILT_IN, KubernetesCompute, LocalCompute
+from airflow_batch_endpoints.documents.compute import BUILT_IN, Compute, KubernetesCompute
 from airflow_batch_endpoints.documents.deployment import ModelDeployment, PipelineDeployment
 from airflow_batch_endpoints.documents.endpoint import Endpoint, EndpointDefaults
 from airflow_batch_endpoints.documents.loading import from_data
 from airflow_batch_endpoints.exceptions import ConflictError, DocumentError, NotFoundError, Problem
+from airflow_batch_endpoints.jobs.launch import Launch
 from airflow_batch_endpoints.registry.store import PREFIX, DocumentStore
 
 INDEX = f"{PREFIX}index"
@@ -22,7 +24,6 @@ INDEX = f"{PREFIX}index"
 _ENDPOINT, _DEPLOYMENT, _COMPUTE = f"{PREFIX}endpoint.", f"{PREFIX}deployment.", f"{PREFIX}compute."
 Kind = TypeVar("Kind", bound=Document)
 Deployment = ModelDeployment | PipelineDeployment
-Compute = LocalCompute | KubernetesCompute
 
 
 @dataclass(frozen=True)
@@ -41,6 +42,7 @@ class Registry:
     :param store: where they are kept.
     :param user: who changes them, for the record.
     :param has_running_jobs: tells of an endpoint whether jobs of it are running.
+    :param allow_unrestricted_pods: whether computes may make pods that the restricted Pod Security Standard forbids.
     :param now: the time, for the record.
     """
 
@@ -50,11 +52,13 @@ class Registry:
         *,
         user: str | None = None,
         has_running_jobs: Callable[[str], bool] = lambda _: False,
+        allow_unrestricted_pods: bool = False,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._store = store
         self._user = user
         self._has_running_jobs = has_running_jobs
+        self.allow_unrestricted_pods = allow_unrestricted_pods
         self._now = now
 
     # -- reading ------------------------------------------------------------------------------------------------
@@ -72,7 +76,7 @@ class Registry:
         """Return a compute; ``local`` is there without being applied. :raises NotFoundError: when there is none."""
         if name == BUILT_IN.name and self._store.get(_COMPUTE + name) is None:
             return Stored(BUILT_IN, digest(BUILT_IN), "", None)
-        return self._require(_COMPUTE + name, LocalCompute | KubernetesCompute, f"compute {name!r}", self.compute_names)
+        return self._require(_COMPUTE + name, Compute, f"compute {name!r}", self.compute_names)
 
     def endpoint_names(self) -> list[str]:
         """Return the names of all endpoints."""
@@ -245,6 +249,8 @@ class _Change:
         for document in self._documents.values():
             if isinstance(document, Deployment):
                 problems += self._check_deployment(document)
+            elif isinstance(document, KubernetesCompute):
+                problems += self._check_compute(document)
             elif isinstance(document, Endpoint) and (default := document.defaults.deployment_name):
                 key = f"{_DEPLOYMENT}{document.name}.{default}"
                 if self._read(key, Deployment) is None:
@@ -267,6 +273,25 @@ class _Change:
                 f"{{name: {name}, type: local}}"
             )
             problems.append(Problem(source, "compute", message))
+        return problems
+
+    def _check_compute(self, document: KubernetesCompute) -> list[Problem]:
+        source, problems = f"compute {document.name}", []
+        if document.fallback is not None:
+            other = self._read(_COMPUTE + document.fallback.compute, Compute)
+            if not isinstance(other, KubernetesCompute) or other.fallback is not None:
+                message = (
+                    f"{document.fallback.compute!r} is no compute of type kubernetes without a fallback of its own"
+                )
+                problems.append(Problem(source, "fallback.compute", message))
+        if not self._registry.allow_unrestricted_pods:
+            hint = (
+                "the restricted Pod Security Standard forbids it, and [batch_endpoints] allow_unrestricted_pods is off"
+            )
+            problems += [
+                Problem(source, "pod", f"{weakness}; {hint}")
+                for weakness in security.weaknesses_of_launch(Launch(compute=document))
+            ]
         return problems
 
     def commit(self) -> None:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from airflow_batch_endpoints.config import Settings
-from airflow_batch_endpoints.documents.compute import LocalCompute, in_bytes
 from airflow_batch_endpoints.documents.deployment import ModelDeployment
 from airflow_batch_endpoints.documents.endpoint import Endpoint
 from airflow_batch_endpoints.documents.job import JobRequest
 from airflow_batch_endpoints.exceptions import NotFoundError, UserError
 from airflow_batch_endpoints.jobs.naming import path_name
 from airflow_batch_endpoints.jobs.spec import JobSpec
+from airflow_batch_endpoints.registry import launching
 from airflow_batch_endpoints.registry.registry import Registry, Stored
 from airflow_batch_endpoints.storage.reach import check_reach
 from airflow_batch_endpoints.storage.uris import join, normalise
@@ -31,7 +31,8 @@ def resolve(registry: Registry, request: JobRequest, *, job: str, invoker: str |
             f"deployment {request.endpoint}/{getattr(deployment, 'name', '')} is a pipeline; running pipeline deployments is "
             "not supported yet, name a deployment of type: model"
         )
-    compute = _local_compute(registry, deployment, settings)
+    compute = registry.compute(deployment.compute or settings.default_compute).document
+    launch = launching.pin(registry, deployment, compute, invoker=invoker, settings=settings)
     input_uri = normalise(request.input_uri, what="input")
     check_reach(input_uri, settings.allowed_input_uris, what="input", option="allowed_input_uris")
     if request.output_uri is None:
@@ -41,8 +42,7 @@ def resolve(registry: Registry, request: JobRequest, *, job: str, invoker: str |
         check_reach(output_uri, settings.allowed_output_uris, what="output", option="allowed_output_uris")
     instances = request.overrides.instance_count or deployment.resources.instance_count
     code = deployment.code_configuration
-    model_uri = deployment.model.path
-    return JobSpec(
+    spec = JobSpec(
         endpoint=request.endpoint,
         deployment=deployment.name,
         deployment_revision=stored.revision,
@@ -52,14 +52,17 @@ def resolve(registry: Registry, request: JobRequest, *, job: str, invoker: str |
         input_type=request.input_type,
         output_uri=output_uri,
         allowed_input_uris=settings.allowed_input_uris,
-        model_uri=_model_uri(model_uri),
+        model_uri=_model_uri(deployment.model.path),
         model_name=deployment.model.name or "model",
         code_uri=None if code is None else normalise(code.code, what="code_configuration.code"),
         scoring_script=None if code is None else code.scoring_script,
-        settings=request.overrides.apply(deployment.settings),
-        instance_count=min(instances, compute.max_instances or instances),
-        memory_bytes=None if compute.memory is None else in_bytes(compute.memory),
+        settings=launching.per_device(request.overrides.apply(deployment.settings), launch),
+        launch=launch,
+        instance_count=min(instances, launch.compute.max_instances or instances),
+        memory_bytes=launching.local_memory(launch),
     )
+    launching.require_shared_storage(spec)
+    return spec
 
 
 def choose_deployment(registry: Registry, request: JobRequest) -> Stored:
@@ -75,20 +78,6 @@ def choose_deployment(registry: Registry, request: JobRequest) -> Stored:
             f"set a default: airflow batch-endpoints set-default {request.endpoint} DEPLOYMENT"
         )
     return registry.deployment(request.endpoint, name)
-
-
-def _local_compute(registry: Registry, deployment: ModelDeployment, settings: Settings) -> LocalCompute:
-    name = deployment.compute or settings.default_compute
-    compute = registry.compute(name).document
-    if not isinstance(compute, LocalCompute):
-        raise UserError(
-            f"compute {name!r} is of type kubernetes, which is not supported yet; name a compute of type local"
-        )
-    if not settings.allow_local_compute:
-        raise UserError(
-            f"compute {name!r} is local, and [batch_endpoints] allow_local_compute is off here; name another compute"
-        )
-    return compute
 
 
 def _model_uri(path: str) -> str:

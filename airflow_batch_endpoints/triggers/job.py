@@ -75,3 +75,22 @@ def request_cancel(endpoint: str, job: str, submission: str, reason: str) -> Non
     from airflow.sdk import Variable
 
     Variable.set(cancel_key(endpoint, job), json.dumps({"submission": submission, "reason": reason}))
+
+
+def cancellation(endpoint: str, job: str, submission: str) -> str | None:
+    """Return why the task that invoked a job asked for the end of this submission, if it did; from a task or a trigger."""
+    from airflow.sdk import Variable
+
+    text = Variable.get(cancel_key(endpoint, job), default=None)
+    if text is None:
+        return None
+    request = json.loads(text)
+    return str(request.get("reason", "")) if str(request.get("submission")) == submission else None
+
+
+def any_succeeded(dag_id: str, run_id: str, task_id: str) -> bool:
+    """Tell whether an instance of a mapped task has succeeded; from a task or a trigger."""
+    from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
+
+    states = RuntimeTaskInstance.get_task_states(dag_id=dag_id, task_ids=[task_id], run_ids=[run_id])
+    return "success" in states.get(run_id, {}).values()

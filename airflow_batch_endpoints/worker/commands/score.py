@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from airflow_batch_endpoints.exceptions import ConflictError, NotFoundError
-from airflow_batch_endpoints.jobs import environment, layout
+from airflow_batch_endpoints.jobs import environment, layout, lines
 from airflow_batch_endpoints.jobs.spec import JobSpec, PinnedJob
 from airflow_batch_endpoints.planning import plan as plans
 from airflow_batch_endpoints.storage import open_store
@@ -29,7 +29,6 @@ from airflow_batch_endpoints.worker.slots.pool import SlotPool, SlotSetup
 
 log = logging.getLogger(__name__)
 
-PROGRESS_PREFIX = "::progress:: "
 PROGRESS_SECONDS = 1.0
 """Least seconds between two progress lines."""
 DEFAULT_LEASE_SECONDS = 60.0
@@ -139,11 +138,22 @@ def _slots(spec: JobSpec, scratch: Path, incarnation: str) -> Iterator[SlotPool]
         environment=slot_environment(spec, models.model_dir(spec, model, scratch)),
         start_method=spec.settings.slot_start_method,
         memory_bytes=spec.memory_bytes,
+        devices=devices(spec.launch.gpus, os.environ.get("CUDA_VISIBLE_DEVICES")),
     )
     try:
         yield pool
     finally:
         pool.close()
+
+
+def devices(count: int, visible: str | None) -> list[str]:
+    """Return an accelerator for each slot, as ``CUDA_VISIBLE_DEVICES`` names it.
+
+    :param count: how many the instance asked for.
+    :param visible: what the container runtime says is there; it numbers them from 0 when it says nothing.
+    """
+    named = [name.strip() for name in (visible or "").split(",") if name.strip()]
+    return named[:count] if len(named) >= count else [str(number) for number in range(count)]
 
 
 def slot_environment(spec: JobSpec, model_dir: Path) -> dict[str, str]:
@@ -184,7 +194,7 @@ class ProgressLines:
 
     def say(self, progress: Progress) -> None:
         """Say it."""
-        print(PROGRESS_PREFIX + json.dumps(asdict(progress)), flush=True)  # noqa: T201 - the launcher's protocol
+        print(lines.PROGRESS_PREFIX + json.dumps(asdict(progress)), flush=True)  # noqa: T201 - the launcher's protocol
 
 
 class _Clock:

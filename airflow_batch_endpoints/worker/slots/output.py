@@ -48,34 +48,37 @@ class OutputPipe:
 
     def drain(self) -> bool:
         """Read what is there; ``False`` when the other end is closed."""
-        try:
-            data = os.read(self._descriptor, 1 << 16)
-        except BlockingIOError:
-            return True
-        *lines, rest = (self._pending + data).split(b"\n")
-        for line in lines:
-            if not self._is_cutting:
-                self._budget.say(self._slot, line.decode(errors="backslashreplace").rstrip("\r"))
-            self._is_cutting = False
-        self._pending = rest
-        if len(rest) > MAX_LINE:
-            # A line without end: say its beginning once, then skip to the next line.
-            if not self._is_cutting:
-                self._budget.say(self._slot, rest.decode(errors="backslashreplace"))
-            self._is_cutting, self._pending = True, b""
-        return bool(data)
+        data = self._read()
+        if data:
+            self._take(data)
+        return data != b""
 
     def close(self) -> None:
         """Say what is left and close."""
-        while True:
-            try:
-                data = os.read(self._descriptor, 1 << 16)
-            except BlockingIOError:
-                break
-            if not data:
-                break
-            self._pending = (self._pending + data)[: MAX_LINE * 50]
-        for line in self._pending.split(b"\n"):
-            if line and not self._is_cutting:
-                self._budget.say(self._slot, line.decode(errors="backslashreplace"))
+        while data := self._read():
+            self._take(data)
+        if self._pending and not self._is_cutting:
+            self._say(self._pending)
         os.close(self._descriptor)
+
+    def _read(self) -> bytes | None:
+        """Return what is there; nothing when the other end is closed, ``None`` when it has nothing to say now."""
+        try:
+            return os.read(self._descriptor, 1 << 16)
+        except BlockingIOError:
+            return None
+
+    def _take(self, data: bytes) -> None:
+        *lines, rest = (self._pending + data).split(b"\n")
+        for line in lines:
+            if not self._is_cutting:
+                self._say(line.rstrip(b"\r"))
+            self._is_cutting = False
+        if len(rest) > MAX_LINE and not self._is_cutting:
+            # A line without end: say its beginning once, then skip to the next line.
+            self._say(rest)
+            self._is_cutting = True
+        self._pending = b"" if self._is_cutting else rest
+
+    def _say(self, line: bytes) -> None:
+        self._budget.say(self._slot, line.decode(errors="backslashreplace"))

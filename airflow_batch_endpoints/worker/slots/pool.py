@@ -79,6 +79,7 @@ class SlotPool:
     :param environment: their whole environment; nothing is inherited.
     :param start_method: ``fork`` (load once, then fork) or ``spawn`` (each slot loads by itself).
     :param memory_bytes: most memory of all slots together; beyond it the largest slot is killed.
+    :param devices: an accelerator for each slot, as ``CUDA_VISIBLE_DEVICES`` names it; none by default.
     """
 
     def __init__(
@@ -89,12 +90,15 @@ class SlotPool:
         environment: dict[str, str],
         start_method: str = "fork",
         memory_bytes: int | None = None,
+        devices: Sequence[str] = (),
     ) -> None:
         self.count = count
         self._setup = json.dumps(asdict(setup))
         self._scratch = Path(setup.scratch)
         self._environment = environment
-        self._forks = start_method == "fork"
+        # What has spoken to an accelerator cannot be forked, and each slot gets to see another one.
+        self._forks = start_method == "fork" and not devices
+        self._devices = devices
         self._memory_bytes = memory_bytes
         self._selector = selectors.DefaultSelector()
         self._slots: dict[int, _Slot] = {}
@@ -173,7 +177,9 @@ class SlotPool:
         return process
 
     def _spawn(self, slot: int, theirs: socket.socket, write_end: int) -> int:
-        child = self._popen(["--socket", str(theirs.fileno()), "--slot", str(slot)], theirs.fileno(), write_end)
+        arguments = ["--socket", str(theirs.fileno()), "--slot", str(slot)]
+        device = {"CUDA_VISIBLE_DEVICES": self._devices[slot]} if self._devices else {}
+        child = self._popen(arguments, theirs.fileno(), write_end, environment=device)
         self._spawned[child.pid] = child
         return child.pid
 
@@ -219,12 +225,14 @@ class SlotPool:
                 return None
         return self._nursery[1]
 
-    def _popen(self, arguments: list[str], *descriptors: int) -> subprocess.Popen[bytes]:
+    def _popen(
+        self, arguments: list[str], *descriptors: int, environment: dict[str, str] | None = None
+    ) -> subprocess.Popen[bytes]:
         """Start a slot process; the second descriptor is its standard output and error."""
         command = [sys.executable, "-m", "airflow_batch_endpoints.worker.slots.process", *arguments]
         return subprocess.Popen(
             command,
-            env={**self._environment, "BATCH_ENDPOINTS_SLOT": self._setup},
+            env={**self._environment, **(environment or {}), "BATCH_ENDPOINTS_SLOT": self._setup},
             stdin=subprocess.DEVNULL,
             stdout=descriptors[1],
             stderr=descriptors[1],

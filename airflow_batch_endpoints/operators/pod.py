@@ -1,0 +1,167 @@
+"""A worker command in a pod, by the Kubernetes provider's own operator: its deferral, reattachment, logs and deletion."""
+
+from __future__ import annotations
+
+import itertools
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from airflow.providers.cncf.kubernetes.operators.pod import KubernetesPodOperator
+from airflow.sdk.exceptions import AirflowException
+from kubernetes.client import ApiException
+from urllib3.exceptions import HTTPError
+
+from airflow_batch_endpoints.computes.kubernetes import pod as pods
+from airflow_batch_endpoints.computes.kubernetes.status import outcome, refusal, waiting_for
+from airflow_batch_endpoints.computes.outcome import Outcome
+from airflow_batch_endpoints.jobs.command_line import Command
+from airflow_batch_endpoints.jobs.spec import JobReference
+from airflow_batch_endpoints.triggers.pod import BatchPodTrigger, Watch, stamped
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+    from airflow.triggers.base import BaseTrigger
+    from kubernetes.client import V1Pod
+
+_FOREVER = int(timedelta(days=365).total_seconds())
+"""A pool without room delays a job; it does not end it."""
+RESUME = "pod_ended"
+"""The method of the task at hand that the trigger comes back to."""
+
+
+class BatchWorkerPodOperator(KubernetesPodOperator):
+    """Runs one command of the worker in a pod, for the task at hand.
+
+    It is made when the task runs, from what its job has pinned: what the documents say by then does not matter, and parsing a DAG
+    never imports Kubernetes. What became of the pod is judged by :func:`.outcome` alone.
+
+    :param job: the job, with how it is launched.
+    :param command: ``plan``, ``score`` or ``publish``.
+    :param instance: number of the instance, for ``score``.
+    :param environment: further variables of the pod, with nothing secret in them.
+    :param watch: what to look for while it runs.
+    """
+
+    def __init__(
+        self,
+        *,
+        job: JobReference,
+        command: Command,
+        instance: int | None,
+        environment: dict[str, str],
+        watch: Watch,
+        **kwargs: Any,
+    ) -> None:
+        compute = job.launch.kubernetes
+        super().__init__(
+            kubernetes_conn_id=compute.kubernetes_conn_id,
+            namespace=compute.namespace,
+            deferrable=True,
+            pod_template_dict=pods.build(
+                job, command, submission=watch.submission, instance=instance, environment=environment
+            ),
+            termination_message_policy="FallbackToLogsOnError",
+            termination_grace_period=pods.GRACE_SECONDS,
+            schedule_timeout_seconds=_FOREVER,
+            startup_timeout_seconds=compute.startup_timeout_seconds,
+            log_pod_spec_on_failure=False,
+            **kwargs,
+        )
+        self.watch = watch
+        self._last_seen: dict[str, Any] | None = None
+
+    # -- what the task calls ------------------------------------------------------------------------------------------
+
+    def start(self, context: Context) -> Outcome:
+        """Make the pod, or find it again, and defer; return only when there is nothing to wait for."""
+        try:
+            self.execute_async(context)
+        except ApiException as error:
+            return refusal(error.status, error.reason, error.body, namespace=str(self.namespace))
+        except HTTPError as error:
+            return Outcome(
+                "lost", f"the cluster of compute connection {self.kubernetes_conn_id!r} is out of reach: {error}"
+            )
+        except AirflowException as error:
+            self.log.debug("the pod ended: %s", error)
+        return outcome(self._last_seen)
+
+    def take(self, context: Context, event: dict[str, Any]) -> Outcome:
+        """Take what the trigger saw: write the log, delete the pod and judge what became of it."""
+        status = event["status"]
+        try:
+            if status in ("withdrawn", "fallback") and not self._is_pending(event):
+                self.log.info("pod %s has started after all", event["name"])
+                self.invoke_defer_method(context=context)
+            if status in ("withdrawn", "fallback", "canceled", "lost"):
+                self._delete(event, at_once=status == "lost")
+                return Outcome("lost", f"pod {event['name']}: {event['message']}")
+            self.trigger_reentry(context, event)
+        except ApiException as error:
+            return refusal(error.status, error.reason, error.body, namespace=str(self.namespace))
+        except HTTPError as error:
+            return Outcome(
+                "lost", f"the cluster of compute connection {self.kubernetes_conn_id!r} is out of reach: {error}"
+            )
+        except AirflowException as error:
+            self.log.debug("the pod ended: %s", error)
+        if status == "timeout" and self._last_seen is not None and (waits := waiting_for(self._last_seen)) is not None:
+            judged = outcome(self._last_seen)
+            if judged.verdict != "failed":
+                return Outcome("lost", f"pod {event['name']} did not start in time; it waits {waits}")
+        return outcome(self._last_seen)
+
+    # -- what KubernetesPodOperator calls -----------------------------------------------------------------------------
+
+    def defer(self, *, trigger: BaseTrigger, method_name: str, **kwargs: Any) -> NoReturn:
+        """Defer with a trigger that has an eye on the job."""
+        _, arguments = trigger.serialize()
+        arguments["in_cluster"] = self.hook.is_in_cluster or arguments["in_cluster"]
+        watching = BatchPodTrigger(**arguments, watch=vars(self.watch))
+        super().defer(trigger=watching, method_name=RESUME, **kwargs)
+
+    def cleanup(
+        self, pod: V1Pod, remote_pod: V1Pod, xcom_result: dict[str, Any] | None = None, context: Context | None = None
+    ) -> None:
+        """Delete the pod and keep what it was last seen as, to be judged."""
+        if self._killed or not remote_pod:
+            return
+        self._last_seen = remote_pod.to_dict()
+        if remote_pod.status.phase != "Succeeded":
+            self.patch_already_checked(remote_pod, reraise=False)
+        self.process_pod_deletion(remote_pod, reraise=False)
+
+    def _write_logs(self, pod: V1Pod, follow: bool = False, since_time: Any = None) -> None:  # type: ignore[override]
+        """Write what the trigger has not: with the levels the worker gave its lines, without those for the trigger."""
+        response = self.client.read_namespaced_pod_log(
+            name=pod.metadata.name,
+            namespace=pod.metadata.namespace,
+            container=self.base_container_name,
+            timestamps=True,
+            _preload_content=False,
+        )
+        since = None if since_time is None else datetime.fromisoformat(str(since_time))
+        for raw in itertools.batched(response, 1000) if hasattr(itertools, "batched") else [list(response)]:
+            for _, line in stamped([text.decode(errors="backslashreplace") for text in raw], since):
+                if line.progress is None:
+                    self.log.log(line.level, "%s", line.text)
+
+    # -- helpers ----------------------------------------------------------------------------------------------------
+
+    def _is_pending(self, event: dict[str, Any]) -> bool:
+        try:
+            return bool(self.hook.get_pod(event["name"], event["namespace"]).status.phase == "Pending")
+        except ApiException as error:
+            if error.status == 404:
+                return True
+            raise
+
+    def _delete(self, event: dict[str, Any], *, at_once: bool) -> None:
+        self.log.info("deleting pod %s: %s", event["name"], event["message"])
+        try:
+            self.client.delete_namespaced_pod(
+                event["name"], event["namespace"], grace_period_seconds=0 if at_once else pods.GRACE_SECONDS
+            )
+        except ApiException as error:
+            if error.status != 404:
+                raise

@@ -1,0 +1,140 @@
+"""Where and as whom a job is launched: from its deployment, the computes and who invoked it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import PurePosixPath
+from typing import Any
+from urllib.parse import unquote
+
+from airflow_batch_endpoints.computes.kubernetes import pod, security
+from airflow_batch_endpoints.config import Settings
+from airflow_batch_endpoints.documents.base import Document
+from airflow_batch_endpoints.documents.compute import KubernetesCompute, LocalCompute, PodResources, in_bytes
+from airflow_batch_endpoints.documents.deployment import DeploymentSettings, ModelDeployment
+from airflow_batch_endpoints.exceptions import ReachError, UserError
+from airflow_batch_endpoints.jobs.launch import Launch
+from airflow_batch_endpoints.jobs.spec import JobSpec
+from airflow_batch_endpoints.registry.registry import Registry
+
+
+def pin(
+    registry: Registry, deployment: ModelDeployment, compute: Document, *, invoker: str | None, settings: Settings
+) -> Launch:
+    """Return how the workers of a job are launched.
+
+    :param compute: the compute of the deployment.
+    :param invoker: who asked, as Airflow knows them.
+    :raises UserError: the compute is switched off here, or lacks what a pod needs, or does not serve this invoker.
+    """
+    if isinstance(compute, LocalCompute):
+        if not settings.allow_local_compute:
+            raise UserError(
+                f"compute {compute.name!r} is local, and [batch_endpoints] allow_local_compute is off here; name another compute"
+            )
+        return Launch(compute=compute)
+    assert isinstance(compute, KubernetesCompute)  # noqa: S101 - the registry knows two kinds
+    fallback = None
+    if compute.fallback is not None:
+        other = registry.compute(compute.fallback.compute).document
+        if not isinstance(other, KubernetesCompute) or other.fallback is not None:
+            raise UserError(
+                f"compute {compute.name!r} falls back to {compute.fallback.compute!r}, which must be of type kubernetes and "
+                "have no fallback of its own"
+            )
+        fallback = _pod_launch(other, deployment, invoker, settings)
+    return _pod_launch(compute, deployment, invoker, settings).model_copy(update={"fallback": fallback})
+
+
+def _pod_launch(
+    compute: KubernetesCompute, deployment: ModelDeployment, invoker: str | None, settings: Settings
+) -> Launch:
+    named = deployment.environment.image if deployment.environment is not None else None
+    image = named or compute.image
+    if image is None:
+        raise UserError(
+            f"deployment {deployment.name!r} runs on compute {compute.name!r}, and neither names an image; set "
+            "environment.image of the deployment or image of the compute"
+        )
+    launch = Launch(
+        compute=compute,
+        image=image,
+        resources=PodResources(
+            requests={**compute.resources.requests, **deployment.resources.requests},
+            limits={**compute.resources.limits, **deployment.resources.limits},
+        ),
+        service_account=service_account(compute, invoker),
+    )
+    if not settings.allow_unrestricted_pods and (found := security.weaknesses_of_launch(launch)):
+        raise UserError(f"the pods of compute {compute.name!r} are not restricted enough: {'; '.join(found)}")
+    return launch
+
+
+def service_account(compute: KubernetesCompute, invoker: str | None) -> str | None:
+    """Return the account that the pods of an invoker's job run as; ``None`` for the namespace's default, without a token.
+
+    :param invoker: who triggered the run. A job started by a DAG has the invoker of that DAG's run; schedules and assets have
+        none.
+    :raises UserError: the compute lists invokers, and neither this one nor a default.
+    """
+    listed = compute.service_accounts.get(invoker) if invoker is not None else None
+    account = listed or compute.service_account_name
+    if account is None and compute.service_accounts:
+        who = f"invoker {invoker!r} is" if invoker is not None else "a job that no person invoked is"
+        raise UserError(
+            f"{who} not among the service_accounts of compute {compute.name!r}, which has no service_account_name for others; "
+            "ask who owns the compute"
+        )
+    return account
+
+
+def per_device(settings: DeploymentSettings, launch: Launch) -> DeploymentSettings:
+    """Return the settings with one slot for each accelerator, if the instances have any."""
+    if not launch.gpus:
+        return settings
+    return settings.model_copy(update={"max_concurrency_per_instance": launch.gpus, "slot_start_method": "spawn"})
+
+
+def local_memory(launch: Launch) -> int | None:
+    """Return the most memory of one instance's slots on local compute; pods have limits of their own."""
+    compute = launch.compute
+    return in_bytes(compute.memory) if isinstance(compute, LocalCompute) and compute.memory is not None else None
+
+
+def require_shared_storage(spec: JobSpec) -> None:
+    """Refuse files of one machine for pods, which would read and write their own.
+
+    :raises ReachError: a ``file:`` URI is on no volume of the compute.
+    """
+    if not isinstance(spec.launch.compute, KubernetesCompute):
+        return
+    for launch in (spec.launch, spec.launch.fallback):
+        if launch is None:
+            continue
+        mounts = [PurePosixPath(path) for path in _mounts(launch.kubernetes)]
+        for what, uri in _places(spec):
+            path = PurePosixPath(unquote(uri.removeprefix("file://")))
+            if uri.startswith("file://") and not any(path.is_relative_to(mount) for mount in mounts):
+                raise ReachError(
+                    f"{what} {uri} is a file of this machine, and compute {launch.compute.name!r} has no volume there; use object "
+                    "storage, or mount a shared volume at the same path (volumes and volume_mounts of the compute)"
+                )
+
+
+def _places(spec: JobSpec) -> Iterator[tuple[str, str]]:
+    yield "input", spec.input_uri
+    yield "output", spec.output_uri
+    yield "model", spec.model_uri
+    if spec.code_uri is not None:
+        yield "code", spec.code_uri
+
+
+def _mounts(compute: KubernetesCompute) -> Iterable[str]:
+    containers: list[dict[str, Any]] = (compute.pod_template.get("spec") or {}).get("containers") or []
+    ours = [
+        mount
+        for container in containers
+        if container.get("name") == pod.CONTAINER
+        for mount in container.get("volumeMounts") or []
+    ]
+    return [str(mount["mountPath"]) for mount in [*compute.volume_mounts, *ours] if "mountPath" in mount]
