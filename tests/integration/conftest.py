@@ -160,7 +160,7 @@ class RealAirflow(AirflowInstance):
             (folder / f"{number:03}.csv").write_text(f"{number}\n")
         return folder
 
-    def script_endpoint(self, name: str, source: str, **settings: Any) -> Path:
+    def script_endpoint(self, name: str, source: str, compute: str = "local", **settings: Any) -> Path:
         """Apply an endpoint with a deployment that runs a script, and return the folder of its documents."""
         folder = self.data / "documents" / name
         (folder / "code").mkdir(parents=True, exist_ok=True)
@@ -171,6 +171,7 @@ class RealAirflow(AirflowInstance):
         deployment = {
             "name": "main", "endpoint_name": name, "type": "model", "model": {"path": "model"},
             "code_configuration": {"code": "code", "scoring_script": "score.py"}, "settings": settings,
+            "compute": compute,
         }  # fmt: skip
         (folder / "deployment.yml").write_text(json.dumps(deployment))
         self.cli("apply", "-f", str(folder / "endpoint.yml"), "-f", str(folder / "deployment.yml"), "--set-default")
