@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import itertools
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from airflow.providers.cncf.kubernetes.operators.pod import KubernetesPodOperator
-from airflow.sdk.exceptions import AirflowException
+from airflow.sdk.exceptions import AirflowException, AirflowNotFoundException
 from kubernetes.client import ApiException
+from kubernetes.config import ConfigException
 from urllib3.exceptions import HTTPError
 
 from airflow_batch_endpoints.computes.kubernetes import pod as pods
@@ -74,42 +75,49 @@ class BatchWorkerPodOperator(KubernetesPodOperator):
 
     def start(self, context: Context) -> Outcome:
         """Make the pod, or find it again, and defer; return only when there is nothing to wait for."""
-        try:
-            self.execute_async(context)
-        except ApiException as error:
-            return refusal(error.status, error.reason, error.body, namespace=str(self.namespace))
-        except HTTPError as error:
-            return Outcome(
-                "lost", f"the cluster of compute connection {self.kubernetes_conn_id!r} is out of reach: {error}"
-            )
-        except AirflowException as error:
-            self.log.debug("the pod ended: %s", error)
-        return outcome(self._last_seen)
+        return self._judge(lambda: self.execute_async(context))
 
     def take(self, context: Context, event: dict[str, Any]) -> Outcome:
         """Take what the trigger saw: write the log, delete the pod and judge what became of it."""
-        status = event["status"]
+        if event["status"] in ("withdrawn", "fallback", "canceled"):
+            return self._judge(lambda: self._give_up(context, event))
+        if event["status"] == "lost":
+            self._judge(lambda: self._give_up(context, event))
+            return Outcome("lost", f"pod {event['name']}: {event['message']}")
+        judged = self._judge(lambda: self.trigger_reentry(context, event))
+        waits = waiting_for(self._last_seen or {})
+        if judged.verdict == "lost" and waits is not None:
+            return Outcome("lost", f"pod {event['name']} did not start in time; it waits {waits}")
+        return judged
+
+    def _judge(self, action: Callable[[], None]) -> Outcome:
+        """Do something with the pod and say what became of it; the provider's exceptions on the way are no judgement."""
         try:
-            if status in ("withdrawn", "fallback") and not self._is_pending(event):
-                self.log.info("pod %s has started after all", event["name"])
-                self.invoke_defer_method(context=context)
-            if status in ("withdrawn", "fallback", "canceled", "lost"):
-                self._delete(event, at_once=status == "lost")
-                return Outcome("lost", f"pod {event['name']}: {event['message']}")
-            self.trigger_reentry(context, event)
+            action()
         except ApiException as error:
             return refusal(error.status, error.reason, error.body, namespace=str(self.namespace))
         except HTTPError as error:
-            return Outcome(
-                "lost", f"the cluster of compute connection {self.kubernetes_conn_id!r} is out of reach: {error}"
-            )
+            return Outcome("lost", f"the cluster of connection {self.kubernetes_conn_id!r} is out of reach: {error}")
+        except (ConfigException, AirflowNotFoundException) as error:
+            return Outcome("failed", f"connection {self.kubernetes_conn_id!r} leads to no cluster: {error}")
         except AirflowException as error:
-            self.log.debug("the pod ended: %s", error)
-        if status == "timeout" and self._last_seen is not None and (waits := waiting_for(self._last_seen)) is not None:
-            judged = outcome(self._last_seen)
-            if judged.verdict != "failed":
-                return Outcome("lost", f"pod {event['name']} did not start in time; it waits {waits}")
+            self.log.debug("the provider says: %s", error)
         return outcome(self._last_seen)
+
+    def _give_up(self, context: Context, event: dict[str, Any]) -> None:
+        """Delete a pod that is not waited for any longer."""
+        name, namespace, status = event["name"], event["namespace"], event["status"]
+        try:
+            self.pod = self.hook.get_pod(name, namespace)
+            if status in ("withdrawn", "fallback") and self.pod.status.phase != "Pending":
+                self.log.info("pod %s has started after all", name)
+                self.invoke_defer_method(context=context)
+            self.log.info("deleting pod %s: %s", name, event["message"])
+            grace = 0 if status == "lost" else pods.GRACE_SECONDS
+            self.client.delete_namespaced_pod(name, namespace, grace_period_seconds=grace)
+        except ApiException as error:
+            if error.status != 404:
+                raise
 
     # -- what KubernetesPodOperator calls -----------------------------------------------------------------------------
 
@@ -133,35 +141,15 @@ class BatchWorkerPodOperator(KubernetesPodOperator):
 
     def _write_logs(self, pod: V1Pod, follow: bool = False, since_time: Any = None) -> None:  # type: ignore[override]
         """Write what the trigger has not: with the levels the worker gave its lines, without those for the trigger."""
-        response = self.client.read_namespaced_pod_log(
+        since = None if since_time is None else datetime.fromisoformat(str(since_time))
+        log = self.client.read_namespaced_pod_log(
             name=pod.metadata.name,
             namespace=pod.metadata.namespace,
             container=self.base_container_name,
             timestamps=True,
             _preload_content=False,
         )
-        since = None if since_time is None else datetime.fromisoformat(str(since_time))
-        for raw in itertools.batched(response, 1000) if hasattr(itertools, "batched") else [list(response)]:
-            for _, line in stamped([text.decode(errors="backslashreplace") for text in raw], since):
+        for raw in log:
+            for _, line in stamped([raw.decode(errors="backslashreplace")], since):
                 if line.progress is None:
                     self.log.log(line.level, "%s", line.text)
-
-    # -- helpers ----------------------------------------------------------------------------------------------------
-
-    def _is_pending(self, event: dict[str, Any]) -> bool:
-        try:
-            return bool(self.hook.get_pod(event["name"], event["namespace"]).status.phase == "Pending")
-        except ApiException as error:
-            if error.status == 404:
-                return True
-            raise
-
-    def _delete(self, event: dict[str, Any], *, at_once: bool) -> None:
-        self.log.info("deleting pod %s: %s", event["name"], event["message"])
-        try:
-            self.client.delete_namespaced_pod(
-                event["name"], event["namespace"], grace_period_seconds=0 if at_once else pods.GRACE_SECONDS
-            )
-        except ApiException as error:
-            if error.status != 404:
-                raise

@@ -163,6 +163,7 @@ def _describe(session: Session, run: DagRun) -> Job:
         "endpoint": run.dag_id.removeprefix(DAG_PREFIX),
         "deployment": job.get("deployment") or (run.conf or {}).get("deployment"),
         "state": state,
+        "compute": ", ".join(sorted({*said.get(("score", "compute"), []), *_pinned_compute(job)})) or None,
         "invoker": run.triggering_user_name,
         "input": job.get("input_uri") or (run.conf or {}).get("input"),
         "output": job.get("output_uri"),
@@ -191,13 +192,18 @@ def _xcoms(session: Session, run: DagRun) -> dict[tuple[str, str], list[Any]]:
         select(XComModel).where(
             XComModel.dag_id == run.dag_id,
             XComModel.run_id == run.run_id,
-            XComModel.key.in_(["job", "summary", "progress", "error"]),
+            XComModel.key.in_(["job", "summary", "progress", "error", "compute"]),
         )
     )
     said: dict[tuple[str, str], list[Any]] = {}
     for row in rows:
         said.setdefault((row.task_id, row.key), []).append(XComModel.deserialize_value(row))
     return said
+
+
+def _pinned_compute(job: Job) -> list[str]:
+    name = (job.get("launch") or {}).get("compute", {}).get("name")
+    return [name] if name else []
 
 
 def _counts(planned: Job, published: Job, progress: Sequence[Job]) -> Job:

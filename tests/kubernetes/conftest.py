@@ -84,6 +84,8 @@ class ClusterAirflow(RealAirflow):
             "KUBECONFIG": os.environ["KUBECONFIG"],
             "AIRFLOW__BATCH_ENDPOINTS__POD_WATCH_SECONDS": "2",
             "AIRFLOW__BATCH_ENDPOINTS__LEASE_SECONDS": "8",
+            "AIRFLOW_CONN_DEAD": _connection("https://127.0.0.1:9"),
+            "AIRFLOW_CONN_NONSENSE": json.dumps({"conn_type": "kubernetes", "extra": {"kube_config": "{}"}}),
             "AIRFLOW__BATCH_ENDPOINTS__ARTIFACT_URI": (self.data / "artifacts").as_uri(),
             "AIRFLOW__BATCH_ENDPOINTS__DEFAULT_OUTPUT_URI": (self.data / "outputs").as_uri(),
         }
@@ -117,6 +119,15 @@ class ClusterAirflow(RealAirflow):
         return self.job(endpoint, job)
 
 
+def _connection(server: str) -> str:
+    config = {
+        "apiVersion": "v1", "kind": "Config", "current-context": "c",
+        "clusters": [{"name": "c", "cluster": {"server": server}}], "users": [{"name": "u", "user": {"token": "t"}}],
+        "contexts": [{"name": "c", "context": {"cluster": "c", "user": "u"}}],
+    }  # fmt: skip
+    return json.dumps({"conn_type": "kubernetes", "extra": {"kube_config": json.dumps(config)}})
+
+
 @pytest.fixture(scope="session")
 def cluster() -> Cluster:
     """The cluster, or a reason why there is none."""
@@ -126,6 +137,9 @@ def cluster() -> Cluster:
         if os.environ.get(REQUIRED):
             pytest.fail(reason)
         pytest.skip(reason)
+    if os.environ.get(TOOL):
+        # A run that was interrupted may have left the node without its kubelet.
+        subprocess.run([os.environ[TOOL], "kubelet", "start"], check=True, capture_output=True)
     return Cluster()
 
 
@@ -153,7 +167,9 @@ def airflow(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Itera
         yield instance
     finally:
         instance.stop()
-        cluster.kubectl("delete", "pods", "-l", "app.kubernetes.io/name=airflow-batch-endpoints", "--force", "--grace-period=0")
+        cluster.kubectl(
+            "delete", "pods", "-l", "app.kubernetes.io/name=airflow-batch-endpoints", "--force", "--grace-period=0"
+        )
         cluster.kubectl("delete", "pvc,pv", CLAIM, "--wait=false", check=False)
 
 

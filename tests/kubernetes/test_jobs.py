@@ -1,9 +1,15 @@
+"""Jobs in pods, disturbed in every way a cluster disturbs them."""
+
 from __future__ import annotations
 
+import json
+import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from airflow_batch_endpoints.computes.kubernetes.security import weaknesses
 from tests.kubernetes.conftest import Cluster, ClusterAirflow
 
 pytestmark = [pytest.mark.kubernetes, pytest.mark.timeout(900)]
@@ -11,24 +17,236 @@ pytestmark = [pytest.mark.kubernetes, pytest.mark.timeout(900)]
 SLOW = (
     "import os, time\ndef init(): pass\ndef run(b):\n    time.sleep(0.5)\n    return [os.path.basename(p) for p in b]\n"
 )
+ITEMS = 40
 
 
 @pytest.fixture(scope="module")
 def slow(airflow: ClusterAirflow) -> str:
     airflow.compute("pool")
     airflow.script_endpoint("slow", SLOW, compute="pool", mini_batch_size=1)
-    airflow.inputs("many", 40)
+    airflow.inputs("many", ITEMS)
+    airflow.inputs("few", 3)
     return "slow"
 
 
-def predictions(job: dict[str, str]) -> bytes:
+def predictions(job: dict[str, Any]) -> bytes:
     return Path(job["output"].removeprefix("file://"), "predictions.csv").read_bytes()
 
 
+def expected(count: int = ITEMS) -> bytes:
+    return b"".join([b"prediction\n", *(b'"%03d.csv"\n' % number for number in range(count))])
+
+
+def assert_whole(job: dict[str, Any], count: int = ITEMS) -> None:
+    counts = job["counts"]
+    assert (counts["listed"], counts["succeeded"], counts["failed"]) == (count, count, 0)
+    assert predictions(job) == expected(count)
+
+
+def begun(airflow: ClusterAirflow, endpoint: str, job: str, commits: int = 3) -> None:
+    folder = airflow.outputs / endpoint / job / "_batch" / "commits"
+    airflow.eventually(lambda: folder.exists() and len(list(folder.iterdir())) >= commits)
+
+
 def test_pods_do_what_processes_do(airflow: ClusterAirflow, cluster: Cluster, slow: str) -> None:
+    assert cluster.is_empty(), "no pod where no job is"
     airflow.start_job(slow, "pods", "many", instance_count=3)
-    job = airflow.end_of(slow, "pods")
-    print(job)
-    assert (job["counts"]["listed"], job["counts"]["succeeded"]) == (40, 40)
-    assert predictions(job).count(b"\n") == 41
+    begun(airflow, slow, "pods")
+    pods = cluster.pods_of("pods")
+    assert [found for pod in pods for found in weaknesses(pod)] == []
+    assert {pod["spec"]["automountServiceAccountToken"] for pod in pods} == {False}
+    airflow.eventually(lambda: (airflow.job(slow, "pods")["counts"]["succeeded"] or 0) > 0)
+    assert_whole(airflow.end_of(slow, "pods"))
     airflow.eventually(cluster.is_empty, 60)
+
+
+TROUBLE = {
+    "kill": "was killed (exit code 137)",
+    "delete": "asked to stop",
+    "evict": "asked to stop",
+    "preempt": "disrupted",
+    "node": "node does not answer",
+}
+
+
+@pytest.mark.parametrize("trouble", TROUBLE)
+def test_a_pod_is_lost(airflow: ClusterAirflow, cluster: Cluster, slow: str, trouble: str) -> None:
+    name = f"lost-{trouble}"
+    airflow.start_job(slow, name, "many", instance_count=3)
+    airflow.eventually(lambda: len(cluster.running(name)) == 3)
+    begun(airflow, slow, name)
+    (pod,) = cluster.running(name, 1)
+    try:
+        if trouble == "delete":
+            cluster.kubectl("delete", "pod", pod, "--grace-period=15", "--wait=false")
+        elif trouble == "node":
+            cluster.tool("kubelet", "stop")
+            time.sleep(45)
+        else:
+            cluster.tool(trouble, pod)
+    finally:
+        if trouble in ("node", "preempt"):
+            if trouble == "node":
+                airflow.eventually(lambda: TROUBLE["node"] in airflow.logs(f"batch_endpoint.{slow}", name), 180)
+            cluster.tool("kubelet", "start")
+    assert_whole(airflow.end_of(slow, name))
+    assert TROUBLE[trouble] in airflow.logs(f"batch_endpoint.{slow}", name)
+    airflow.eventually(cluster.is_empty, 120)
+
+
+def test_cancel_removes_the_pods(airflow: ClusterAirflow, cluster: Cluster, slow: str) -> None:
+    airflow.start_job(slow, "canceled", "many", instance_count=2)
+    airflow.eventually(lambda: len(cluster.running("canceled")) == 2)
+    airflow.cli("jobs", "cancel", slow, "canceled")
+    airflow.eventually(cluster.is_empty, 60)
+    assert airflow.job(slow, "canceled")["state"] == "Canceled"
+
+
+def test_scheduler_and_triggerer_are_lost(airflow: ClusterAirflow, cluster: Cluster, slow: str) -> None:
+    folder = airflow.home
+    airflow.start_job(slow, "watchless", "many", instance_count=2)
+    airflow.eventually(lambda: len(cluster.running("watchless")) == 2)
+    before = {pod["metadata"]["uid"] for pod in cluster.pods_of("watchless")}
+    # What a job has pinned is what it runs: neither of these changes reaches it.
+    airflow.compute("pool", image="localhost/no-such-image:1")
+    (folder.parent / "data/documents/slow/code/score.py").write_text("def init(): raise RuntimeError()\n")
+    airflow.cli("apply", "-f", str(folder.parent / "data/documents/slow/deployment.yml"))
+    for component in ("triggerer", "scheduler"):
+        airflow.kill_component(component)
+        airflow.start_component(component)
+    try:
+        airflow.eventually(lambda: airflow.state(f"batch_endpoint.{slow}", "watchless") != "running", 240)
+        assert before >= {pod["metadata"]["uid"] for pod in cluster.pods_of("watchless")}
+        job = airflow.end_of(slow, "watchless", "success", "failed")
+        assert job["state"] == "Failed", "publish launches what the job has pinned too"
+    finally:
+        airflow.compute("pool")
+        airflow.script_endpoint("slow", SLOW, compute="pool", mini_batch_size=1)
+    assert_whole(job)
+
+
+def failing(airflow: ClusterAirflow, name: str, *, seconds: float = 180, **compute: Any) -> str:
+    """Apply an endpoint on a compute that cannot work, invoke it, and return the error of its job."""
+    airflow.compute(name, **compute)
+    airflow.script_endpoint(name, SLOW, compute=name)
+    airflow.start_job(name, "one", "few")
+    job = airflow.end_of(name, "one", "failed", seconds=seconds)
+    assert airflow.tasks(f"batch_endpoint.{name}", "one")[0]["try_number"] == 1, "what people must mend is not retried"
+    return str(job["error"])
+
+
+@pytest.mark.parametrize(
+    ("name", "compute", "sentence"),
+    [
+        ("bad-image", {"image": "localhost/no-such-image:1"}, "cannot be pulled"),
+        ("no-worker", {"image": "localhost/busybox:1"}, "cannot run `python -m"),
+        ("no-account", {"service_account_name": "ghost"}, 'serviceaccount "ghost" not found'),
+        ("forbidden", {"namespace": "kube-system"}, "refuses this in namespace 'kube-system'"),
+        ("no-connection", {"kubernetes_conn_id": "nowhere"}, "leads to no cluster"),
+        ("no-kubeconfig", {"kubernetes_conn_id": "nonsense"}, "leads to no cluster"),
+        ("not-listed", {"service_accounts": {"somebody-else": "default"}}, "not among the service_accounts"),
+    ],
+)
+def test_what_people_must_mend(
+    airflow: ClusterAirflow, slow: str, name: str, compute: dict[str, Any], sentence: str
+) -> None:
+    error = failing(airflow, name, **compute)
+    assert sentence in error
+    assert "Traceback" not in error
+
+
+def test_a_cluster_out_of_reach_is_tried_again(airflow: ClusterAirflow, slow: str) -> None:
+    airflow.compute("dead", kubernetes_conn_id="dead")
+    airflow.script_endpoint("dead", SLOW, compute="dead")
+    airflow.start_job("dead", "one", "few")
+    airflow.eventually(
+        lambda: "cluster of connection 'dead' is out of reach" in airflow.logs("batch_endpoint.dead", "one")
+    )
+    airflow.eventually(lambda: airflow.tasks("batch_endpoint.dead", "one")[0]["try_number"] >= 2)
+    airflow.cli("jobs", "cancel", "dead", "one")
+
+
+def test_the_fallback_when_no_node_fits(airflow: ClusterAirflow, cluster: Cluster, slow: str) -> None:
+    airflow.compute(
+        "spot", node_selector={"nowhere": "true"}, fallback={"compute": "pool", "after_seconds": 4}, low_priority=True
+    )
+    airflow.script_endpoint("spot", SLOW, compute="spot")
+    airflow.start_job("spot", "one", "few")
+    job = airflow.end_of("spot", "one")
+    assert_whole(job, 3)
+    assert job["compute"] == "pool, spot"
+    logs = airflow.logs("batch_endpoint.spot", "one")
+    assert "waits for a node: 0/1 nodes are available" in logs
+    assert "going on with compute pool" in logs
+
+
+def test_a_quota_without_room_delays(airflow: ClusterAirflow, cluster: Cluster, slow: str) -> None:
+    quota = {
+        "apiVersion": "v1",
+        "kind": "ResourceQuota",
+        "metadata": {"name": "narrow"},
+        "spec": {"hard": {"pods": "1"}},
+    }
+    airflow.eventually(cluster.is_empty, 60)
+    cluster.apply(quota)
+    try:
+        time.sleep(2)
+        airflow.start_job(slow, "narrow", "few", instance_count=2)
+        assert_whole(airflow.end_of(slow, "narrow"), 3)
+        assert "no room in the quota of namespace 'default'" in airflow.logs(f"batch_endpoint.{slow}", "narrow")
+    finally:
+        cluster.kubectl("delete", "resourcequota", "narrow")
+
+
+def test_a_file_that_takes_all_memory_is_one_dead_letter(airflow: ClusterAirflow, cluster: Cluster, slow: str) -> None:
+    hungry = (
+        "import os\ndef init(): pass\ndef run(b):\n"
+        "    if any('001.csv' in p for p in b): x = bytearray(2_000_000_000)\n"
+        "    return [os.path.basename(p) for p in b]\n"
+    )
+    airflow.script_endpoint("hungry", hungry, compute="pool", mini_batch_size=1, retry_settings={"max_retries": 1})
+    airflow.start_job("hungry", "one", "few")
+    job = airflow.end_of("hungry", "one")
+    assert (job["counts"]["succeeded"], job["counts"]["failed"]) == (2, 1)
+    letters = Path(job["output"].removeprefix("file://"), "dead_letters.jsonl").read_text().splitlines()
+    assert [Path(json.loads(line)["item"]).name for line in letters] == ["001.csv"]
+
+
+def test_who_a_job_runs_as(airflow: ClusterAirflow, cluster: Cluster, slow: str) -> None:
+    for account in ("for-people", "for-others"):
+        cluster.apply({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": account}})
+    airflow.start_job(slow, "whoami", "few")
+    me = airflow.end_of(slow, "whoami")["invoker"]
+    airflow.compute("shared", service_accounts={me: "for-people"}, service_account_name="for-others")
+    airflow.script_endpoint("invoked", SLOW, compute="shared", mini_batch_size=1)
+    airflow.inputs("small", 7)
+    accounts: dict[str, str] = {}
+
+    def account_of(job: str) -> str | None:
+        found = {pod["spec"].get("serviceAccountName") for pod in cluster.pods_of(job)}
+        return found.pop() if found else None
+
+    airflow.start_job("invoked", "by-me", "small")
+    accounts["person"] = airflow.eventually(lambda: account_of("by-me"))
+    airflow.end_of("invoked", "by-me")
+    airflow.trigger("invoking_waiting", "by-hand")
+    chained = airflow.eventually(lambda: next(iter(airflow.runs("batch_endpoint.invoked") - {"by-me"}), None))
+    accounts["chain"] = airflow.eventually(lambda: account_of(chained))
+    airflow.wait("invoking_waiting", "by-hand", "success")
+    assert accounts == {"person": "for-people", "chain": "for-people"}, "a chain of DAGs runs as who began it"
+
+
+def test_one_slot_for_each_accelerator(airflow: ClusterAirflow, cluster: Cluster, slow: str) -> None:
+    node = json.loads(cluster.kubectl("get", "nodes", "-o", "json"))["items"][0]["metadata"]["name"]
+    capacity = {"status": {"capacity": {"example.com/gpu": "2"}}}
+    cluster.kubectl("patch", "node", node, "--subresource=status", "--type=merge", "-p", json.dumps(capacity))
+    script = (
+        "import os, time\ndef init(): pass\ndef run(b):\n"
+        "    time.sleep(1)\n    return [os.environ['CUDA_VISIBLE_DEVICES'] for p in b]\n"
+    )
+    airflow.compute("gpus", resources={"limits": {"example.com/gpu": 2, "memory": "1Gi"}})
+    airflow.script_endpoint("gpus", script, compute="gpus", mini_batch_size=1)
+    airflow.inputs("small", 7)
+    airflow.start_job("gpus", "one", "small")
+    job = airflow.end_of("gpus", "one")
+    assert set(predictions(job).split()) == {b"prediction", b'"0"', b'"1"'}

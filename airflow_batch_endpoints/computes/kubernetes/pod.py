@@ -133,7 +133,8 @@ def merge(template: Pod, pod: Pod) -> Pod:
 
 def _over(below: Any, above: Any) -> Any:
     if isinstance(below, dict) and isinstance(above, dict):
-        return {**below, **{name: _over(below.get(name), value) for name, value in above.items()}}
+        merged = {name: _over(below.get(name), value) for name, value in above.items()}
+        return {**merged, **{name: value for name, value in below.items() if name not in above}}
     if isinstance(below, list) and isinstance(above, list):
         return _over_lists(below, above)
     return deepcopy(above)
