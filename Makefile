@@ -19,7 +19,7 @@ $(UV):
 	@.uv/bin/pip install --quiet --disable-pip-version-check uv
 
 .venv/.installed: $(UV) uv.lock pyproject.toml
-	@$(UV) sync --frozen --all-extras --all-groups --quiet
+	@$(UV) sync --frozen --extra airflow --extra kubernetes --extra mlflow --all-groups --quiet
 	@touch $@
 
 .PHONY: setup
@@ -43,6 +43,10 @@ check: setup  ## lint, types, layers
 .PHONY: test
 test: check  ## all tests that need no cluster
 	@$(BIN)/pytest -m "not kubernetes"
+
+.PHONY: test-kubernetes
+test-kubernetes: setup  ## the tests on the cluster that KUBECONFIG points to; see CONTRIBUTING.md
+	@$(BIN)/pytest -m kubernetes
 
 .PHONY: docs
 docs: setup  ## build the documentation into docs/_build

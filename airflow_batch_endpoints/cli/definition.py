@@ -95,6 +95,11 @@ INVOKE = ActionCommand(
         ),
         Arg(("--job-name",), help="Name of the job; repeating a request with the same name starts nothing new"),
         Arg(("--wait",), help="Follow the job to its end", action="store_true"),
+        Arg(
+            ("--dry-run",),
+            help="Start nothing; print the job as it would be pinned, and the pods it would start",
+            action="store_true",
+        ),
         FORMAT,
     ),
 )

@@ -10,12 +10,17 @@ import time
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from airflow_batch_endpoints.cli.documents import registry
 from airflow_batch_endpoints.cli.printing import command, note, one, rows, say
+from airflow_batch_endpoints.computes.kubernetes import pod
 from airflow_batch_endpoints.config import settings
 from airflow_batch_endpoints.documents.job import parse_assignments, request_from_conf
 from airflow_batch_endpoints.exceptions import ConflictError
 from airflow_batch_endpoints.jobs import naming
+from airflow_batch_endpoints.jobs.command_line import Command
+from airflow_batch_endpoints.jobs.spec import JobSpec
 from airflow_batch_endpoints.jobs.states import TERMINAL
 from airflow_batch_endpoints.registry import runs
 from airflow_batch_endpoints.registry.resolve import resolve
@@ -39,9 +44,12 @@ def invoke(args: Any) -> None:
     conf = {name: value for name, value in conf.items() if value is not None}
     name = naming.check_job_name(args.job_name) if args.job_name else naming.new_job_name()
     # The task resolves it again; here it is so that mistakes are told before anything is started.
-    resolve(
+    spec = resolve(
         registry(), request_from_conf(args.endpoint, conf), job=name, invoker=getpass.getuser(), settings=settings()
     )
+    if args.dry_run:
+        _show_plan(spec)
+        return
     is_new = runs.start(args.endpoint, conf, job=name, user=getpass.getuser())
     note(f"{'started' if is_new else 'found'} job {name}")
     if args.wait:
@@ -49,6 +57,15 @@ def invoke(args: Any) -> None:
         one(job, args.format)
         raise SystemExit(_exit_code(job))
     one(runs.find(args.endpoint, name), args.format)
+
+
+def _show_plan(spec: JobSpec) -> None:
+    """Print the job as it would be pinned, and the pods it would start."""
+    documents: list[Any] = [spec.model_dump(mode="json", exclude_none=True)]
+    if spec.launch.compute.type == "kubernetes":
+        commands: tuple[tuple[Command, int | None], ...] = (("plan", None), ("score", 0), ("publish", None))
+        documents += [pod.build(spec, command, submission="0", instance=instance) for command, instance in commands]
+    say(yaml.safe_dump_all(documents, sort_keys=False, allow_unicode=True).rstrip())
 
 
 @command

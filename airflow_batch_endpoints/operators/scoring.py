@@ -10,7 +10,7 @@ from airflow.sdk import TriggerRule
 from airflow_batch_endpoints.operators.worker import BatchWorkerOperator, alias
 
 RETRIES = {
-    "retries": 5,
+    "retries": 20,
     "retry_delay": timedelta(seconds=2),
     "retry_exponential_backoff": 2.0,
     "max_retry_delay": timedelta(minutes=5),

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import math
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -19,7 +19,7 @@ from airflow.triggers.base import TriggerEvent
 from asgiref.sync import sync_to_async
 from kubernetes_asyncio.client import ApiException
 
-from airflow_batch_endpoints.computes.kubernetes.status import waiting_for
+from airflow_batch_endpoints.computes.kubernetes.status import unanswered, waiting_for
 from airflow_batch_endpoints.jobs import lines
 from airflow_batch_endpoints.triggers.job import any_succeeded, cancellation
 
@@ -27,8 +27,8 @@ if TYPE_CHECKING:
     from airflow.models.taskinstance import TaskInstance
 
 _TROUBLE = (AirflowException, ApiException, ClientError, OSError)
-DELETION_SECONDS = 30.0
-"""Seconds a pod may be late in going, after its grace period, before its node counts as lost."""
+SILENT_SECONDS = 30.0
+"""How long a node may be silent that has a running pod; for a pod that is being deleted, after its grace period."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class BatchPodTrigger(KubernetesPodTrigger):
     """KubernetesPodOperator's trigger, with an eye on the job.
 
     Besides its events there are ``canceled``, ``withdrawn`` (nothing is left to do for a pod that has not started),
-    ``fallback`` (no node in time) and ``lost`` (deleted, but never gone: its node does not answer).
+    ``fallback`` (no node in time) and ``lost`` (its node does not answer).
 
     :param watch: what to look for.
     """
@@ -60,7 +60,7 @@ class BatchPodTrigger(KubernetesPodTrigger):
         super().__init__(**kwargs)
         self.watch = Watch(**watch)
         self._told: str | None = None
-        self._deleted_since: float | None = None
+        self._silent_since: float | None = None
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return what the triggerer needs to make this again."""
@@ -111,18 +111,15 @@ class BatchPodTrigger(KubernetesPodTrigger):
 
     async def _stuck(self, seconds: float) -> TriggerEvent | None:
         """Tell that the pod will not start, or not end; read its log while it runs."""
-        try:
-            pod = (await self.hook.get_pod(name=self.pod_name, namespace=self.pod_namespace)).to_dict()
-            if pod["status"]["phase"] == "Running":
-                await self._read_log()
-        except _TROUBLE as error:
-            # Whether it passes is for the other half of this trigger to judge, which looks more often.
-            self.log.warning("Pod %s cannot be looked at now: %s: %s", self.pod_name, type(error).__name__, error)
+        pod = await self._ask("looked at", self.hook.get_pod(name=self.pod_name, namespace=self.pod_namespace))
+        if pod is None:
             return None
-        if pod["metadata"].get("deletion_timestamp") is not None:
-            return self._overdue(pod)
+        pod = pod.to_dict()
         if pod["status"]["phase"] != "Pending":
-            return None
+            lost = self._lost(pod)
+            if pod["status"]["phase"] == "Running" and self._silent_since is None:
+                await self._ask("listened to", self._read_log())
+            return lost
         waits = waiting_for(pod)
         if waits is not None and waits != self._told:
             self._told = waits
@@ -134,14 +131,24 @@ class BatchPodTrigger(KubernetesPodTrigger):
             return self._event("fallback", f"no node in {seconds:.0f} s; it waits {waits or 'for a node'}")
         return None
 
-    def _overdue(self, pod: dict[str, Any]) -> TriggerEvent | None:
-        """Compare with our own clock alone: the one of the API server may be another."""
-        now = time.monotonic()
-        self._deleted_since = now if self._deleted_since is None else self._deleted_since
-        grace = pod["metadata"].get("deletion_grace_period_seconds") or 0
-        if now - self._deleted_since < grace + DELETION_SECONDS:
+    async def _ask(self, what: str, request: Awaitable[Any]) -> Any:
+        """Return what the cluster answers; whether its troubles pass is for the other half of this trigger to judge."""
+        try:
+            return await request
+        except _TROUBLE as error:
+            self.log.warning("Pod %s cannot be %s now: %s: %s", self.pod_name, what, type(error).__name__, error)
             return None
-        return self._event("lost", "it was deleted long ago and is still there: its node does not answer")
+
+    def _lost(self, pod: dict[str, Any]) -> TriggerEvent | None:
+        """Tell that the pod's node has not answered for too long, by our own clock: the API server's may be another."""
+        why = unanswered(pod)
+        if why is None:
+            self._silent_since = None
+            return None
+        now = time.monotonic()
+        self._silent_since = self._silent_since or now
+        grace = pod["metadata"].get("deletion_grace_period_seconds") or 0
+        return self._event("lost", why) if now - self._silent_since >= grace + SILENT_SECONDS else None
 
     def _is_all_done(self) -> bool:
         ti = self._task

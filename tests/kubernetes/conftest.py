@@ -86,6 +86,8 @@ class ClusterAirflow(RealAirflow):
             "AIRFLOW__BATCH_ENDPOINTS__LEASE_SECONDS": "8",
             "AIRFLOW_CONN_DEAD": _connection("https://127.0.0.1:9"),
             "AIRFLOW_CONN_NONSENSE": json.dumps({"conn_type": "kubernetes", "extra": {"kube_config": "{}"}}),
+            "AIRFLOW__BATCH_ENDPOINTS__ALLOWED_INPUT_URIS": f"{self.data.as_uri()}, s3://lake/in",
+            "AIRFLOW__BATCH_ENDPOINTS__ALLOWED_OUTPUT_URIS": "s3://lake/out",
             "AIRFLOW__BATCH_ENDPOINTS__ARTIFACT_URI": (self.data / "artifacts").as_uri(),
             "AIRFLOW__BATCH_ENDPOINTS__DEFAULT_OUTPUT_URI": (self.data / "outputs").as_uri(),
         }

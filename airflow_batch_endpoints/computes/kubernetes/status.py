@@ -184,6 +184,26 @@ def waiting_for(pod: dict[str, Any]) -> str | None:
     return None
 
 
+def unanswered(pod: dict[str, Any]) -> str | None:
+    """Say by which sign a pod's node does not answer; ``None`` without one. Signs pass: only time makes them a fact.
+
+    Without a readiness probe a running container is ready, unless the control plane says otherwise because its node is silent.
+    Pods are not always deleted then: never, when all nodes of a zone are lost.
+    """
+    status = pod.get("status") or {}
+    if (pod.get("metadata") or {}).get("deletion_timestamp") is not None:
+        return "it was deleted and does not go: its node does not answer"
+    states = [
+        entry.get("state") or {} for entry in status.get("container_statuses") or [] if entry["name"] == CONTAINER
+    ]
+    is_unready = any(
+        condition["type"] == "Ready" and condition["status"] != "True" for condition in status.get("conditions") or []
+    )
+    if status.get("phase") == "Running" and is_unready and any(state.get("running") for state in states):
+        return "its node does not answer"
+    return None
+
+
 def refusal(status: int | None, reason: str, body: str, *, namespace: str) -> Outcome:
     """Return what it means that the API server refused a request for a pod.
 

@@ -10,7 +10,7 @@ import yaml
 from kubernetes.client import ApiClient
 
 from airflow_batch_endpoints.computes.kubernetes import pod, security
-from airflow_batch_endpoints.computes.kubernetes.status import outcome, refusal, waiting_for
+from airflow_batch_endpoints.computes.kubernetes.status import outcome, refusal, unanswered, waiting_for
 from airflow_batch_endpoints.documents.compute import KubernetesCompute
 from airflow_batch_endpoints.documents.loading import loads
 from airflow_batch_endpoints.exceptions import DocumentError
@@ -209,6 +209,18 @@ def test_what_a_pending_pod_waits_for() -> None:
     )
     assert waiting_for(seen({"phase": "Pending"})) is None
     assert waiting_for(seen({"phase": "Running"})) is None
+
+
+def test_the_signs_of_a_silent_node() -> None:
+    running = {"phase": "Running", "containerStatuses": [{"name": "base", "state": {"running": {}}}]}
+    unready = {"type": "Ready", "status": "False", "reason": "ContainersNotReady"}
+    ready = {"type": "Ready", "status": "True"}
+    assert unanswered(seen({**running, "conditions": [ready]})) is None
+    assert "node does not answer" in str(unanswered(seen({**running, "conditions": [unready]})))
+    assert "does not go" in str(unanswered(seen(running, deletionTimestamp="2024-01-01T00:00:00Z")))
+    ended = {"phase": "Running", "containerStatuses": [{"name": "base", "state": {"terminated": {"exitCode": 0}}}]}
+    assert unanswered(seen({**ended, "conditions": [unready]})) is None
+    assert unanswered(seen({"phase": "Pending", "conditions": [unready]})) is None
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,132 @@
+"""What goes through pods: real data, object storage, and pods that die at random."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from demo import flights
+from tests.kubernetes.conftest import Cluster, ClusterAirflow
+from tests.kubernetes.test_jobs import SLOW, assert_whole, begun, predictions
+
+pytestmark = [pytest.mark.kubernetes, pytest.mark.timeout(1800)]
+
+HOST = "BATCH_ENDPOINTS_TEST_HOST"
+"""Address under which pods reach servers of this machine."""
+ROUNDS = "BATCH_ENDPOINTS_TEST_ROUNDS"
+"""How many jobs are disturbed at random; 3 by default."""
+
+
+def test_the_flights_are_the_same_in_pods(airflow: ClusterAirflow) -> None:
+    import mlflow
+
+    flights.write_daily_files(airflow.data / "flights")
+    uri = flights.train_and_log(airflow.mlflow_tracking_uri, airflow.home / "models")
+    folder = airflow.data / "documents" / "flights"
+    folder.mkdir(parents=True)
+    shutil.copytree(mlflow.artifacts.download_artifacts(uri), folder / "model")
+    airflow.compute("pool")
+    (folder / "endpoint.yml").write_text("name: flights\n")
+    for name in ("local", "pool"):
+        deployment = {
+            "name": name, "endpoint_name": "flights", "type": "model", "compute": name,
+            "model": {"path": "model", "type": "mlflow_model"}, "settings": {"error_threshold": 0},
+        }  # fmt: skip
+        (folder / f"{name}.yml").write_text(json.dumps(deployment))
+    airflow.cli(
+        "apply", *(part for name in ("endpoint", "local", "pool") for part in ("-f", str(folder / f"{name}.yml")))
+    )
+    jobs = {}
+    for name in ("local", "pool"):
+        airflow.start_job("flights", name, "flights", deployment=name, instance_count=3)
+        jobs[name] = airflow.end_of("flights", name, seconds=600)
+    assert jobs["pool"]["counts"]["rows"] == 336_776
+    assert predictions(jobs["pool"]) == predictions(jobs["local"])
+
+
+def test_pods_die_at_random(airflow: ClusterAirflow, cluster: Cluster) -> None:
+    airflow.compute("pool")
+    airflow.script_endpoint("dying", SLOW, compute="pool", mini_batch_size=1)
+    airflow.inputs("many", 40)
+    for number in range(int(os.environ.get(ROUNDS, "3"))):
+        chance, name = random.Random(number), f"round-{number}"
+        airflow.start_job("dying", name, "many", instance_count=3)
+        begun(airflow, "dying", name, commits=2)
+        deadline = time.monotonic() + 20
+        while time.monotonic() < deadline:
+            time.sleep(chance.uniform(2, 5))
+            running = [pod for instance in range(3) for pod in cluster.running(name, instance)]
+            if running:
+                grace = chance.choice(["--grace-period=0", "--grace-period=10"])
+                arguments = [
+                    "--wait=false",
+                    "--ignore-not-found",
+                    grace,
+                    *(["--force"] if grace.endswith("=0") else []),
+                ]
+                cluster.kubectl("delete", "pod", chance.choice(running), *arguments)
+        assert_whole(airflow.end_of("dying", name, seconds=600))
+    airflow.eventually(cluster.is_empty, 120)
+
+
+def test_object_storage_with_the_computes_own_credentials(airflow: ClusterAirflow, cluster: Cluster) -> None:
+    """moto is no referee of conditional puts, so one instance does the work; races are tested on storage that is one."""
+    host = os.environ.get(HOST)
+    if not host:
+        pytest.skip(f"{HOST} is not set: pods would not reach the S3 server of this test")
+    import s3fs
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(ip_address="0.0.0.0", port=0)
+    server.start()
+    try:
+        port = server.get_host_and_port()[1]
+        credentials = {
+            "AWS_ACCESS_KEY_ID": "testing",
+            "AWS_SECRET_ACCESS_KEY": "hush-hush",
+            "AWS_DEFAULT_REGION": "us-east-1",
+        }
+        secret = {**credentials, "AWS_ENDPOINT_URL": f"http://{host}:{port}"}
+        cluster.apply(
+            {"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "object-storage"}, "stringData": secret}
+        )
+        bucket = s3fs.S3FileSystem(
+            key="testing", secret="hush-hush", endpoint_url=f"http://127.0.0.1:{port}", skip_instance_cache=True
+        )
+        bucket.mkdir("lake")
+        for number in range(5):
+            bucket.pipe(f"lake/in/{number:03}.csv", b"x\n")
+        airflow.compute("cloud", env_from=[{"secretRef": {"name": "object-storage"}}])
+        airflow.script_endpoint("cloud", SLOW, compute="cloud", mini_batch_size=2)
+        conf: dict[str, Any] = {"input": "s3://lake/in", "output": "s3://lake/out/job"}
+        airflow.trigger("batch_endpoint.cloud", "one", conf)
+        job = airflow.end_of("cloud", "one")
+        assert job["counts"]["succeeded"] == 5
+        assert bucket.cat("lake/out/job/predictions.csv").count(b"\n") == 6
+        assert "hush-hush" not in airflow.logs("batch_endpoint.cloud", "one")
+    finally:
+        server.stop()
+        cluster.kubectl("delete", "secret", "object-storage", "--ignore-not-found")
+
+
+def test_a_dry_run_shows_the_pods_and_starts_nothing(airflow: ClusterAirflow, cluster: Cluster, tmp_path: Path) -> None:
+    airflow.compute("pool")
+    airflow.script_endpoint("dry", SLOW, compute="pool")
+    shown = airflow.cli(
+        "invoke", "dry", "--input", str(airflow.data / "many"), "--dry-run", "--job-name", "never"
+    ).stdout
+    assert shown.count("kind: Pod") == 3
+    assert airflow.runs("batch_endpoint.dry") == set()
+    # The API server takes them as they are.
+    pods = shown.split("---\n")[1:]
+    for number, text in enumerate(pods):
+        path = tmp_path / f"{number}.yml"
+        path.write_text(text)
+        cluster.kubectl("create", "--dry-run=server", "-f", str(path))
