@@ -163,14 +163,20 @@ class BatchWorkerOperator(BaseOperator):
 
     def _start(self, context: Context, job: dict[str, Any]) -> Any:
         self._stop_if_canceled(context)
+        compute = self._launch(context, job)["compute"]
         self.log.info(
             "%s of job %s of %s/%s on compute %s: %s -> %s",
-            self.command, job["job"], job["endpoint"], job["deployment"], job["launch"]["compute"]["name"], job["input_uri"],
-            job["output_uri"],
+            self.command, job["job"], job["endpoint"], job["deployment"], compute["name"], job["input_uri"], job["output_uri"],
         )  # fmt: skip
-        if job["launch"]["compute"]["type"] == "local":
+        if compute["type"] == "local":
             return self._finish(context, job, self._run_here(context, job))
         return self._finish(context, job, self._pod(context, job).start(context))
+
+    def _launch(self, context: Context, job: dict[str, Any]) -> dict[str, Any]:
+        """Return how this instance is launched: as its job says, or by the fallback it has gone to."""
+        launch = job["launch"]
+        has_fallen_back = launch["fallback"] and context["task_state_store"].get(_fallback_key(context))
+        return dict(launch["fallback"] if has_fallen_back else launch)
 
     def _run_here(self, context: Context, job: dict[str, Any]) -> Outcome:
         report = _ProgressReport(context)
@@ -190,11 +196,11 @@ class BatchWorkerOperator(BaseOperator):
         from airflow_batch_endpoints.operators.pod import BatchWorkerPodOperator
         from airflow_batch_endpoints.triggers.pod import Watch
 
-        reference = JobReference.model_validate({name: job[name] for name in _REFERENCE})
-        fallback, after = reference.launch.fallback, reference.launch.kubernetes.fallback
-        if fallback is not None and self._has_fallen_back(context):
-            reference, after = reference.model_copy(update={"launch": fallback}), None
-        is_score = self.command == "score"
+        told = {name: job[name] for name in _REFERENCE}
+        reference = JobReference.model_validate({**told, "launch": self._launch(context, job)})
+        compute, is_score = reference.launch.kubernetes, self.command == "score"
+        # Said at every start: a new try begins with what the one before said wiped out.
+        context["ti"].xcom_push(COMPUTE, compute.name)
         self._worker = BatchWorkerPodOperator(
             task_id=self.task_id,
             job=reference,
@@ -207,7 +213,7 @@ class BatchWorkerOperator(BaseOperator):
                 submission=submission_of(context),
                 seconds=settings().pod_watch_seconds,
                 siblings=self.task_id if is_score else None,
-                fallback_after=None if after is None else after.after_seconds,
+                fallback_after=compute.fallback.after_seconds if compute.fallback else None,
             ),
         )
         return self._worker
@@ -245,11 +251,7 @@ class BatchWorkerOperator(BaseOperator):
         """Remember that this instance goes to the fallback, for this submission of the job."""
         name = job["launch"]["fallback"]["compute"]["name"]
         self.log.warning("going on with compute %s: %s", name, why)
-        context["task_state_store"].set(f"fallback.{submission_of(context)}", name, retention=NEVER_EXPIRE)
-        context["ti"].xcom_push(COMPUTE, name)
-
-    def _has_fallen_back(self, context: Context) -> bool:
-        return context["task_state_store"].get(f"fallback.{submission_of(context)}") is not None
+        context["task_state_store"].set(_fallback_key(context), name, retention=NEVER_EXPIRE)
 
     def _stop_if_canceled(self, context: Context) -> None:
         reason = cancellation(self.endpoint, str(context["dag_run"].run_id), submission_of(context))
@@ -311,6 +313,10 @@ class _ProgressReport:
 def submission_of(context: Context) -> str:
     """Return what tells this submission of a run from those before it was cleared."""
     return str(context["dag_run"].clear_number or 0)
+
+
+def _fallback_key(context: Context) -> str:
+    return f"fallback.{submission_of(context)}"
 
 
 def alias(endpoint: str) -> AssetAlias:
