@@ -44,6 +44,14 @@ class RealAirflow(AirflowInstance):
         }
         return super().environment() | options
 
+    def add_dags(self, folder: Path) -> None:
+        """Put the DAGs of a folder, with what lies beside them, into the dags folder."""
+        dags = self.home / "dags"
+        dags.mkdir(parents=True, exist_ok=True)
+        for path in sorted(folder.iterdir()):
+            if path.suffix == ".py" or path.is_dir():
+                (dags / path.name).symlink_to(path)
+
     def cli(self, *arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
         """Run ``airflow batch-endpoints``."""
         done = subprocess.run(
@@ -87,6 +95,13 @@ class RealAirflow(AirflowInstance):
         self.api("PATCH", f"dags/{dag_id}", {"is_paused": False})
         self.api("POST", f"dags/{dag_id}/dagRuns", {"dag_run_id": run_id, "logical_date": None, "conf": conf or {}})
 
+    def emit(self, asset: str, dag_id: str) -> None:
+        """Make an event of an asset that a DAG is scheduled on."""
+        self.eventually(lambda: self.has_dag(dag_id))
+        self.api("PATCH", f"dags/{dag_id}", {"is_paused": False})
+        (found,) = self.api("GET", f"assets?name_pattern={asset}")["assets"]
+        self.api("POST", "assets/events", {"asset_id": found["id"]})
+
     def has_dag(self, dag_id: str) -> bool:
         try:
             self.api("GET", f"dags/{dag_id}")
@@ -110,7 +125,7 @@ class RealAirflow(AirflowInstance):
             return self.eventually(lambda: (state := self.state(dag_id, run_id)) in wanted and state, seconds)
         except AssertionError:
             raise AssertionError(
-                f"{dag_id} {run_id} is {self.state(dag_id, run_id)}, not {wanted}\n{self.logs(dag_id, run_id)}"
+                f"{dag_id} {run_id} is {self.state(dag_id, run_id)}, not {wanted}\n{self.log_ends(dag_id, run_id)}"
             ) from None
 
     def clear(self, dag_id: str, run_id: str) -> None:
@@ -122,9 +137,16 @@ class RealAirflow(AirflowInstance):
     def tasks(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
         return list(self.api("GET", f"dags/{dag_id}/dagRuns/{run_id}/taskInstances")["task_instances"])
 
+    def tries(self, dag_id: str, run_id: str, task_id: str) -> int:
+        return int(self.api("GET", f"dags/{dag_id}/dagRuns/{run_id}/taskInstances/{task_id}")["try_number"])
+
     def logs(self, dag_id: str, run_id: str) -> str:
         folder = self.home / "logs" / f"dag_id={dag_id}" / f"run_id={run_id}"
-        return "\n".join(f"--- {path}\n{path.read_text()[-3000:]}" for path in sorted(folder.rglob("*.log")))
+        return "\n".join(f"--- {path}\n{path.read_text()}" for path in sorted(folder.rglob("*.log")))
+
+    def log_ends(self, dag_id: str, run_id: str) -> str:
+        """Return the ends of the logs, for the message of a test that failed."""
+        return "\n--- ".join(log[-3000:] for log in self.logs(dag_id, run_id).split("\n--- "))
 
     def eventually(self, what: Callable[[], Any], seconds: float = 120) -> Any:
         deadline = time.monotonic() + seconds
@@ -190,12 +212,8 @@ def airflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealAirflow]:
         mlflow_tracking_uri=f"sqlite:///{root}/mlflow.db",
         data=data,
     )
-    dags = instance.home / "dags"
-    dags.mkdir(parents=True)
-    for folder in (EXAMPLES, DAGS):
-        for path in sorted(folder.iterdir()):
-            if path.suffix == ".py" or path.is_dir():
-                (dags / path.name).symlink_to(path)
+    instance.add_dags(EXAMPLES)
+    instance.add_dags(DAGS)
     try:
         instance.start()
         yield instance

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from tests.integration.conftest import RealAirflow
+from tests.integration.conftest import DAGS, RealAirflow
 
 IMAGE = "BATCH_ENDPOINTS_TEST_IMAGE"
 """An image of the worker that the cluster's nodes have, with scikit-learn, mlflow-skinny and s3fs in it."""
@@ -70,7 +70,10 @@ class Cluster:
         subprocess.run([tool, *arguments], check=True, capture_output=True)
 
     def is_empty(self) -> bool:
-        return not self.pods(**{"app.kubernetes.io/name": "airflow-batch-endpoints"})
+        return not self.left()
+
+    def left(self) -> list[str]:
+        return [pod["metadata"]["name"] for pod in self.pods(**{"app.kubernetes.io/name": "airflow-batch-endpoints"})]
 
 
 @dataclass
@@ -164,9 +167,11 @@ def airflow(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Itera
         data=data,
         cluster=cluster,
     )
+    instance.add_dags(DAGS)
     try:
         instance.start()
         yield instance
+        assert not cluster.left(), "no pod is left when no job runs"
     finally:
         instance.stop()
         cluster.kubectl(

@@ -24,6 +24,7 @@ ROUNDS = "BATCH_ENDPOINTS_TEST_ROUNDS"
 """How many jobs are disturbed at random; 3 by default."""
 
 
+@pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::UserWarning")
 def test_the_flights_are_the_same_in_pods(airflow: ClusterAirflow) -> None:
     import mlflow
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from datetime import datetime, timedelta
 
-from airflow.sdk import DAG
+from airflow.sdk import DAG, Asset
 
 from airflow_batch_endpoints.operators.invoke import BatchInvokeOperator
 from airflow_batch_endpoints.sensors.job import BatchJobSensor
@@ -16,8 +16,10 @@ for how, options in {
     "waiting": {"deferrable": False},
     "deferrable": {"deferrable": True},
     "starting": {"wait_for_completion": False},
+    "on_asset": {"deferrable": True},
 }.items():
-    with DAG(f"invoking_{how}", schedule=None, start_date=datetime(2024, 1, 1), catchup=False) as dag:
+    schedule = [Asset(name="invoking", uri="x://invoking")] if how == "on_asset" else None
+    with DAG(f"invoking_{how}", schedule=schedule, start_date=datetime(2024, 1, 1), catchup=False) as dag:
         invoke = BatchInvokeOperator(
             task_id="invoke",
             endpoint="invoked",
