@@ -20,6 +20,7 @@ from demo.airflow_instance import AirflowInstance
 
 EXAMPLES = Path(__file__).parents[2] / "example_dags"
 DAGS = Path(__file__).parent / "dags"
+FINAL = ("success", "failed")
 
 
 @dataclass
@@ -120,13 +121,21 @@ class RealAirflow(AirflowInstance):
         return str(self.api("GET", f"dags/{dag_id}/dagRuns/{run_id}")["state"])
 
     def wait(self, dag_id: str, run_id: str, *states: str, seconds: float = 180) -> str:
-        wanted = states or ("success", "failed")
+        """Wait until a run has ended, in one of the states that are expected."""
+        wanted, found = states or FINAL, ""
+
+        def has_ended() -> bool:
+            nonlocal found
+            found = self.state(dag_id, run_id)
+            return found in (*wanted, *FINAL)
+
         try:
-            return self.eventually(lambda: (state := self.state(dag_id, run_id)) in wanted and state, seconds)
+            self.eventually(has_ended, seconds)
+            assert found in wanted
         except AssertionError:
-            raise AssertionError(
-                f"{dag_id} {run_id} is {self.state(dag_id, run_id)}, not {wanted}\n{self.log_ends(dag_id, run_id)}"
-            ) from None
+            logs = self.log_ends(dag_id, run_id)
+            raise AssertionError(f"{dag_id} {run_id} is {found}, not {wanted}\n{logs}") from None
+        return found
 
     def clear(self, dag_id: str, run_id: str) -> None:
         self.api("POST", f"dags/{dag_id}/dagRuns/{run_id}/clear", {"dry_run": False})

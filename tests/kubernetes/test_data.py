@@ -45,6 +45,9 @@ def test_the_flights_are_the_same_in_pods(airflow: ClusterAirflow) -> None:
         "apply", *(part for name in ("endpoint", "local", "pool") for part in ("-f", str(folder / f"{name}.yml")))
     )
     jobs = {}
+    # Airflow's own user and that of the pods write here.
+    (airflow.outputs / "flights").mkdir()
+    (airflow.outputs / "flights").chmod(0o777)
     for name in ("local", "pool"):
         airflow.start_job("flights", name, "flights", deployment=name, instance_count=3)
         jobs[name] = airflow.end_of("flights", name, seconds=600)
