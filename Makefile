@@ -46,7 +46,7 @@ test: check  ## all tests that need no cluster
 
 .PHONY: test-kubernetes
 test-kubernetes: setup  ## the tests on the cluster that KUBECONFIG points to; see CONTRIBUTING.md
-	@$(BIN)/pytest -m kubernetes
+	@$(BIN)/pytest -m kubernetes $(if $(ONLY),-k $(ONLY))
 
 .PHONY: docs
 docs: setup  ## build the documentation into docs/_build
