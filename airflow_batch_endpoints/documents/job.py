@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import Any, Literal
 
@@ -82,8 +83,8 @@ def request_from_conf(endpoint: str, conf: dict[str, Any]) -> JobRequest:
         )
     if "input" not in given:
         raise DocumentError([Problem("job request", "input", "missing; give the URI of a file, a folder or a pattern")])
-    overrides: dict[str, Any] = {name: given[name] for name in OVERRIDES[:4] if name in given}
-    retries = {name: given[name] for name in OVERRIDES[4:] if name in given}
+    overrides: dict[str, Any] = {name: _as_written(given[name]) for name in OVERRIDES[:4] if name in given}
+    retries = {name: _as_written(given[name]) for name in OVERRIDES[4:] if name in given}
     if retries:
         overrides["retry_settings"] = retries
     data: dict[str, Any] = {
@@ -112,8 +113,15 @@ def parse_assignments(assignments: Iterable[str]) -> dict[str, Any]:
         if not separator or short not in OVERRIDES:
             problems.append(Problem("--set", assignment, f"expected name=value with one of {', '.join(OVERRIDES)}"))
             continue
-        text = value.strip()
-        found[short] = int(text) if text.lstrip("-").isdigit() else text
+        found[short] = _as_written(value)
     if problems:
         raise DocumentError(problems)
     return found
+
+
+def _as_written(value: Any) -> Any:
+    """Return a number that a form or a command line could only give as text."""
+    if not isinstance(value, str):
+        return value
+    text = value.strip()
+    return int(text) if re.fullmatch(r"-?[0-9]+", text) else text

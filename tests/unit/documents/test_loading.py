@@ -204,6 +204,9 @@ def test_job_requests() -> None:
     settings = request.overrides.apply(deployment().settings)
     assert (settings.mini_batch_size, settings.retry_settings.timeout, settings.retry_settings.max_retries) == (3, 9, 0)
     assert request.output_uri is None
+    # What a form gives is text.
+    for text, threshold in {"5": 5, "-1": -1, "5%": "5%"}.items():
+        assert request_from_conf("e", {"input": "x", "error_threshold": text}).overrides.error_threshold == threshold
     for conf in ({}, {"input": "x", "model": "y"}, {"input": "x", "mini_batch_size": "y"}):
         with pytest.raises(DocumentError):
             request_from_conf("e", conf)
