@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -11,6 +12,7 @@ from airflow.triggers.base import BaseTrigger, TriggerEvent
 from asgiref.sync import sync_to_async
 
 from airflow_batch_endpoints.jobs.naming import cancel_key, dag_id
+from airflow_batch_endpoints.triggers.resuming import settled
 
 FINAL_RUN_STATES = ("success", "failed")
 
@@ -45,9 +47,11 @@ class BatchJobTrigger(BaseTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Look until the run has ended."""
+        started = time.monotonic()
         while True:
             state = await sync_to_async(run_state)(self.endpoint, self.job)
             if state in FINAL_RUN_STATES:
+                await settled(started)
                 yield TriggerEvent({"endpoint": self.endpoint, "job": self.job, "state": state})
                 return
             await asyncio.sleep(self.poll_interval)

@@ -22,6 +22,7 @@ from kubernetes_asyncio.client import ApiException
 from airflow_batch_endpoints.computes.kubernetes.status import unanswered, waiting_for
 from airflow_batch_endpoints.jobs import lines
 from airflow_batch_endpoints.triggers.job import any_succeeded, cancellation
+from airflow_batch_endpoints.triggers.resuming import settled
 
 if TYPE_CHECKING:
     from airflow.models.taskinstance import TaskInstance
@@ -71,11 +72,12 @@ class BatchPodTrigger(KubernetesPodTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Yield what happens first."""
-        ends = super().run()
+        started, ends = time.monotonic(), super().run()
         end = asyncio.ensure_future(anext(ends))
         look = asyncio.ensure_future(self._look())
         try:
             await asyncio.wait({end, look}, return_when=asyncio.FIRST_COMPLETED)
+            await settled(started)
             self._fired_event = True
             yield end.result() if end.done() else look.result()
         finally:
