@@ -79,6 +79,7 @@ class BatchWorkerPodOperator(KubernetesPodOperator):
 
     def take(self, context: Context, event: dict[str, Any]) -> Outcome:
         """Take what the trigger saw: write the log, delete the pod and judge what became of it."""
+        self._last_seen = event.get("pod")
         if event["status"] in ("withdrawn", "fallback", "canceled"):
             return self._judge(lambda: self._give_up(context, event))
         if event["status"] == "lost":

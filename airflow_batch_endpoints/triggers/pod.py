@@ -19,13 +19,15 @@ from airflow.triggers.base import TriggerEvent
 from asgiref.sync import sync_to_async
 from kubernetes_asyncio.client import ApiException
 
-from airflow_batch_endpoints.computes.kubernetes.status import unanswered, waiting_for
+from airflow_batch_endpoints.computes.kubernetes.status import ending, unanswered, waiting_for
 from airflow_batch_endpoints.jobs import lines
 from airflow_batch_endpoints.triggers.job import any_succeeded, cancellation
 from airflow_batch_endpoints.triggers.resuming import settled
 
 if TYPE_CHECKING:
     from airflow.models.taskinstance import TaskInstance
+    from airflow.providers.cncf.kubernetes.triggers.pod import ContainerState
+    from kubernetes_asyncio.client import V1Pod
 
 _TROUBLE = (AirflowException, ApiException, ClientError, OSError)
 SILENT_SECONDS = 30.0
@@ -51,8 +53,8 @@ class Watch:
 class BatchPodTrigger(KubernetesPodTrigger):
     """KubernetesPodOperator's trigger, with an eye on the job.
 
-    Besides its events there are ``canceled``, ``withdrawn`` (nothing is left to do for a pod that has not started),
-    ``fallback`` (no node in time) and ``lost`` (its node does not answer).
+    Its events tell in ``pod`` how the pod ended, if it was seen to. Besides its own there are ``canceled``, ``withdrawn`` (nothing
+    is left to do for a pod that has not started), ``fallback`` (no node in time) and ``lost`` (its node does not answer).
 
     :param watch: what to look for.
     """
@@ -62,6 +64,7 @@ class BatchPodTrigger(KubernetesPodTrigger):
         self.watch = Watch(**watch)
         self._told: str | None = None
         self._silent_since: float | None = None
+        self._ending: dict[str, Any] | None = None
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return what the triggerer needs to make this again."""
@@ -77,15 +80,21 @@ class BatchPodTrigger(KubernetesPodTrigger):
         look = asyncio.ensure_future(self._look())
         try:
             await asyncio.wait({end, look}, return_when=asyncio.FIRST_COMPLETED)
+            event = end.result() if end.done() else look.result()
             await settled(started)
             self._fired_event = True
-            yield end.result() if end.done() else look.result()
+            yield TriggerEvent({**event.payload, "pod": self._ending})
         finally:
             for task in (end, look):
                 task.cancel()
                 with contextlib.suppress(asyncio.CancelledError):
                     await task
             await ends.aclose()  # type: ignore[attr-defined]
+
+    def define_pod_container_state(self, pod: V1Pod) -> ContainerState:
+        """Look at the pod, and keep how it ended: it may be gone when the task goes on."""
+        self._ending = ending(pod.to_dict())
+        return super().define_pod_container_state(pod)
 
     async def _look(self) -> TriggerEvent:
         started = time.monotonic()

@@ -170,6 +170,31 @@ def outcome(pod: dict[str, Any] | None) -> Outcome:
     return Outcome(row.verdict, sentence, facts.result or {})
 
 
+def ending(pod: dict[str, Any]) -> dict[str, Any] | None:
+    """Return what :func:`outcome` looks at in a pod that has ended, as plain data; ``None`` for one that has not.
+
+    A pod may be gone by the time it is judged: whoever sees it end keeps this.
+    """
+    status = pod.get("status") or {}
+    is_over = status.get("phase") in ("Succeeded", "Failed")
+    if not is_over and _state(status).get("terminated") is None:
+        return None
+    seen = {
+        "metadata": {name: (pod.get("metadata") or {}).get(name) for name in ("name", "deletion_timestamp")},
+        "spec": {
+            "containers": [
+                {name: container.get(name) for name in ("name", "image", "resources")}
+                for container in (pod.get("spec") or {}).get("containers") or []
+            ]
+        },
+        "status": {
+            name: status.get(name) for name in ("phase", "reason", "message", "conditions", "container_statuses")
+        },
+    }
+    plain: dict[str, Any] = json.loads(json.dumps(seen, default=str))
+    return plain
+
+
 def waiting_for(pod: dict[str, Any]) -> str | None:
     """Say what a pod waits for that has not started; ``None`` when it has, or nothing is known yet."""
     status = pod.get("status") or {}
@@ -193,13 +218,10 @@ def unanswered(pod: dict[str, Any]) -> str | None:
     status = pod.get("status") or {}
     if (pod.get("metadata") or {}).get("deletion_timestamp") is not None:
         return "it was deleted and does not go: its node does not answer"
-    states = [
-        entry.get("state") or {} for entry in status.get("container_statuses") or [] if entry["name"] == CONTAINER
-    ]
     is_unready = any(
         condition["type"] == "Ready" and condition["status"] != "True" for condition in status.get("conditions") or []
     )
-    if status.get("phase") == "Running" and is_unready and any(state.get("running") for state in states):
+    if status.get("phase") == "Running" and is_unready and _state(status).get("running"):
         return "its node does not answer"
     return None
 
@@ -237,7 +259,7 @@ def _facts(pod: dict[str, Any] | None) -> _Facts:
     container: dict[str, Any] = next(
         (entry for entry in spec.get("containers") or [] if entry.get("name") == CONTAINER), {}
     )
-    state = next((s.get("state") or {} for s in status.get("container_statuses") or [] if s["name"] == CONTAINER), {})
+    state = _state(status)
     terminated, waiting = state.get("terminated") or {}, state.get("waiting") or {}
     text = terminated.get("message") or ""
     result = _result(text)
@@ -257,6 +279,12 @@ def _facts(pod: dict[str, Any] | None) -> _Facts:
         image=container.get("image") or "",
         memory_limit=((container.get("resources") or {}).get("limits") or {}).get("memory", ""),
     )
+
+
+def _state(status: dict[str, Any]) -> dict[str, Any]:
+    """Return the state of our container."""
+    statuses = status.get("container_statuses") or []
+    return next((entry.get("state") or {} for entry in statuses if entry["name"] == CONTAINER), {})
 
 
 def _disruption(status: dict[str, Any]) -> str | None:

@@ -10,7 +10,7 @@ import yaml
 from kubernetes.client import ApiClient
 
 from airflow_batch_endpoints.computes.kubernetes import pod, security
-from airflow_batch_endpoints.computes.kubernetes.status import outcome, refusal, unanswered, waiting_for
+from airflow_batch_endpoints.computes.kubernetes.status import ending, outcome, refusal, unanswered, waiting_for
 from airflow_batch_endpoints.documents.compute import KubernetesCompute
 from airflow_batch_endpoints.documents.loading import loads
 from airflow_batch_endpoints.exceptions import DocumentError
@@ -192,6 +192,20 @@ def test_each_status_has_its_verdict(row: dict[str, Any]) -> None:
     assert row.get("sentence", "") in judged.sentence
     if "result" in row:
         assert judged.result == row["result"]
+
+
+@pytest.mark.parametrize("row", STATUSES, ids=lambda row: str(row["what"]))
+def test_what_is_kept_of_an_ended_pod_tells_the_same(row: dict[str, Any]) -> None:
+    pod = seen(row["status"])
+    kept = ending(pod)
+    is_over = row["status"].get("phase") in ("Succeeded", "Failed")
+    assert (kept is not None) >= is_over
+    assert kept is None or outcome(json.loads(json.dumps(kept))) == outcome(pod)
+
+
+def test_a_pod_that_goes_on_has_no_ending() -> None:
+    running = {"phase": "Running", "containerStatuses": [{"name": "base", "state": {"running": {}}}]}
+    assert ending(seen(running, deletionTimestamp="2024-01-01T00:00:00Z")) is None
 
 
 def test_a_pod_that_is_gone_is_lost() -> None:
