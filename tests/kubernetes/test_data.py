@@ -55,28 +55,27 @@ def test_the_flights_are_the_same_in_pods(airflow: ClusterAirflow) -> None:
     assert predictions(jobs["pool"]) == predictions(jobs["local"])
 
 
-def test_pods_die_at_random(airflow: ClusterAirflow, cluster: Cluster) -> None:
+@pytest.fixture(scope="module")
+def dying(airflow: ClusterAirflow) -> str:
     airflow.compute("pool")
     airflow.script_endpoint("dying", SLOW, compute="pool", mini_batch_size=1)
     airflow.inputs("many", 40)
-    for number in range(int(os.environ.get(ROUNDS, "3"))):
-        chance, name = random.Random(number), f"round-{number}"
-        airflow.start_job("dying", name, "many", instance_count=3)
-        begun(airflow, "dying", name, commits=2)
-        deadline = time.monotonic() + 20
-        while time.monotonic() < deadline:
-            time.sleep(chance.uniform(2, 5))
-            running = [pod for instance in range(3) for pod in cluster.running(name, instance)]
-            if running:
-                grace = chance.choice(["--grace-period=0", "--grace-period=10"])
-                arguments = [
-                    "--wait=false",
-                    "--ignore-not-found",
-                    grace,
-                    *(["--force"] if grace.endswith("=0") else []),
-                ]
-                cluster.kubectl("delete", "pod", chance.choice(running), *arguments)
-        assert_whole(airflow.end_of("dying", name, seconds=600))
+    return "dying"
+
+
+@pytest.mark.parametrize("number", range(int(os.environ.get(ROUNDS, "3"))))
+def test_pods_die_at_random(airflow: ClusterAirflow, cluster: Cluster, dying: str, number: int) -> None:
+    chance, name = random.Random(number), f"round-{number}"
+    airflow.start_job(dying, name, "many", instance_count=3)
+    begun(airflow, dying, name, commits=2)
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        time.sleep(chance.uniform(2, 5))
+        running = [pod for instance in range(3) for pod in cluster.running(name, instance)]
+        if running:
+            grace = chance.choice([["--grace-period=0", "--force"], ["--grace-period=10"]])
+            cluster.kubectl("delete", "pod", chance.choice(running), "--wait=false", "--ignore-not-found", *grace)
+    assert_whole(airflow.end_of(dying, name, seconds=600))
     airflow.eventually(cluster.is_empty, 120)
 
 
