@@ -1,0 +1,132 @@
+"""A campaign: rounds in which every contestant runs once, kept run by run so that it can be stopped and resumed."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib.metadata
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from benchmarks import checking
+from benchmarks.contestants import CONTESTANTS, REFERENCE, Contestant
+from benchmarks.measuring import CommandFailedError, measure
+from benchmarks.places import ROOT, RUNS, SCRATCH
+from benchmarks.workloads import Workload
+
+PACKAGES = (
+    "airflow-batch-endpoints", "pyarrow", "numpy", "pandas", "scikit-learn", "mlflow", "polars", "datasets", "dask", "ray", "pyspark",
+)  # fmt: skip
+
+
+class Campaign:
+    """The results of one campaign, in a folder of their own.
+
+    :param name: of the folder below ``.benchmarks/runs``.
+    :param scale: of every workload; 1 is full size.
+    """
+
+    def __init__(self, name: str, scale: float = 1.0) -> None:
+        self.folder = RUNS / name
+        self.scale = scale
+
+    def describe(self) -> None:
+        """Note on what machine and with what versions the campaign runs; it must not change on the way.
+
+        :raises SystemExit: when it has.
+        """
+        now = {"scale": self.scale, **machine()}
+        self.folder.mkdir(parents=True, exist_ok=True)
+        file = self.folder / "machine.json"
+        if file.exists() and json.loads(file.read_text()) != now:
+            raise SystemExit(f"{file} tells of another machine, scale or version; give this campaign another name")
+        file.write_text(json.dumps(now, indent=2))
+
+    def results(self, part: str) -> list[dict[str, Any]]:
+        """Return what was measured for a part."""
+        file = self.folder / f"{part}.jsonl"
+        return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
+
+    def keep(self, part: str, result: dict[str, Any]) -> None:
+        """Append a result to a part."""
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with (self.folder / f"{part}.jsonl").open("a") as file:
+            file.write(json.dumps(result) + "\n")
+
+    def run(self, workload: Workload, contestants: Sequence[Contestant], rounds: int) -> None:
+        """Run rounds 0 to ``rounds``, of which the first does not count; what was run already is not run again."""
+        self.describe()
+        workload = workload.scaled(self.scale)
+        workload.prepare()
+        taking = [contestant for contestant in contestants if contestant.takes(workload)]
+        # The reference runs first: the others' predictions are compared with its own.
+        taking.sort(key=lambda contestant: contestant.name != REFERENCE)
+        done = {(result["round"], result["contestant"]) for result in self.results(workload.name)}
+        for number in range(rounds + 1):
+            for contestant in taking:
+                if (number, contestant.name) not in done:
+                    self.keep(workload.name, self._once(workload, contestant, number))
+
+    def _once(self, workload: Workload, contestant: Contestant, number: int) -> dict[str, Any]:
+        result: dict[str, Any] = {"round": number, "contestant": contestant.name, "at": f"{datetime.now(UTC):%FT%TZ}"}
+        log = self.folder / "logs" / f"{workload.name}-{contestant.name}.log"
+        command = [sys.executable, "-m", "benchmarks.contestants", contestant.name, workload.name, str(self.scale)]
+        with scratch(f"{workload.name}-{contestant.name}") as output:
+            try:
+                measured = measure([*command, str(output)], log=log)
+                checking.check(output, self.folder / "reference" / f"{workload.name}.npy")
+                result |= asdict(measured)
+            except (CommandFailedError, checking.UnequalError) as error:
+                result["error"] = str(error)
+        print(f"{workload.name} round {number} {contestant.name}: {_shown(result)}", flush=True)
+        return result
+
+
+@contextlib.contextmanager
+def scratch(name: str) -> Iterator[Path]:
+    """Yield an empty folder that goes away."""
+    folder = SCRATCH / name
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _shown(result: dict[str, Any]) -> str:
+    if "error" in result:
+        return result["error"]
+    return "{cpu:.2f} CPU-s, {wall:.2f} s, {memory:.0f} MB (load {load:.1f}, others {others:.2f})".format(**result)
+
+
+def machine() -> dict[str, Any]:
+    """Describe this machine and what is installed."""
+    cpu = next(
+        (
+            line.split(":", 1)[1].strip()
+            for line in Path("/proc/cpuinfo").read_text().splitlines()
+            if line.startswith("model name")
+        ),
+        "",
+    )
+    commit = subprocess.run(
+        ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+    return {
+        "cores": os.cpu_count(),
+        "cpu": cpu or platform.machine(),
+        "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30),
+        "kernel": platform.release(),
+        "python": platform.python_version(),
+        "commit": commit.stdout.strip(),
+        "packages": {name: importlib.metadata.version(name) for name in PACKAGES},
+    }
