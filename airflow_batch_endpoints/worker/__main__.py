@@ -7,6 +7,9 @@ import logging
 import os
 import signal
 import sys
+from collections.abc import Sequence
+from importlib.abc import MetaPathFinder
+from types import ModuleType
 from typing import Any
 
 from airflow_batch_endpoints.exceptions import BatchEndpointsError, InfrastructureError, StoppedError, UserError
@@ -83,5 +86,17 @@ def _fail(error: BatchEndpointsError) -> int:
     return error.exit_code
 
 
+class _WithoutPandas(MetaPathFinder):
+    """Keeps Arrow from importing pandas at the first array it makes of Python's values.
+
+    That takes a third of a second and 40 MB, which these commands have no use for. Slots are programs of their own and have it.
+    """
+
+    def find_spec(self, fullname: str, path: Sequence[str] | None, target: ModuleType | None = None) -> None:
+        if fullname == "pandas":
+            raise ModuleNotFoundError("the worker's commands do without pandas", name=fullname)
+
+
 if __name__ == "__main__":
+    sys.meta_path.insert(0, _WithoutPandas())
     sys.exit(main())

@@ -473,3 +473,45 @@ def _python_path() -> dict[str, str]:
     import sys
 
     return {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+
+
+def test_the_commands_never_import_pandas(job: Job) -> None:
+    """Arrow would, at the first array it makes of Python's values; only slots have a use for it."""
+    job.environment = {"PYTHONPROFILEIMPORTTIME": "1"}
+    for command in ("plan", "score", "publish"):
+        process = job.start(command, *(["--instance", "0"] if command == "score" else []))
+        output, _ = process.communicate(timeout=120)
+        assert process.returncode == 0, output
+        # What slots import is in lines of the log.
+        imported = {line.rsplit("|", 1)[-1].strip() for line in output.splitlines() if line.startswith("import time:")}
+        assert "pyarrow" in imported
+        assert not any(name.startswith(("pandas.", "mlflow.", "sklearn.")) for name in imported)
+
+
+def test_parquet_output_has_every_value_and_no_useless_dictionaries(job: Job) -> None:
+    job.script(
+        "import pandas as pd\ndef init(): pass\n"
+        "def run(mini_batch):\n"
+        "    rows = range(-3, 5_000)\n"
+        "    return pd.DataFrame({'text': [str(r % 3) for r in rows], 'whole': [r * 10**12 for r in rows],\n"
+        "        'small': pd.array([r % 5 for r in rows], 'int8'), 'real': [r / 7 for r in rows], "
+        "        'flag': [r % 2 == 0 for r in rows]})\n"
+    )
+    job.run(mini_batch_size=1, output_file_name="predictions.parquet")
+    path = job.output / "predictions.parquet"
+    table = pyarrow.parquet.read_table(path)
+    rows = [*range(-3, 5_000)] * 6
+    assert table["text"].to_pylist() == [str(row % 3) for row in rows]
+    assert table["whole"].to_pylist() == [row * 10**12 for row in rows]
+    assert table["small"].to_pylist() == [row % 5 for row in rows]
+    assert table["real"].to_pylist() == [row / 7 for row in rows]
+    assert table["flag"].to_pylist() == [row % 2 == 0 for row in rows]
+    with pyarrow.parquet.ParquetFile(path) as file:
+        group = file.metadata.row_group(0)
+        encodings = {
+            group.column(number).path_in_schema: group.column(number).encodings for number in range(group.num_columns)
+        }
+    assert "RLE_DICTIONARY" in encodings["text"]
+    assert "DELTA_BINARY_PACKED" in encodings["whole"]
+    assert "DELTA_BINARY_PACKED" in encodings["small"]
+    assert "RLE_DICTIONARY" not in encodings["real"]
