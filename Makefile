@@ -48,11 +48,23 @@ test: check  ## all tests that need no cluster
 test-kubernetes: setup  ## the tests on the cluster that KUBECONFIG points to; see CONTRIBUTING.md
 	@$(BIN)/pytest -m kubernetes $(if $(ONLY),-k $(ONLY))
 
+.benchmarks/%/.installed: benchmarks/requirements-%.txt benchmarks/requirements-worker.txt $(UV)
+	@$(UV) venv --quiet --clear .benchmarks/$*
+	@$(UV) pip install --quiet --python .benchmarks/$*/bin/python -r $< -e .
+	@touch $@
+
+.PHONY: benchmarks
+benchmarks: setup .benchmarks/worker/.installed .benchmarks/peers/.installed  ## measure beside the peers (hours; see docs/benchmarks.md), write the page
+	@.benchmarks/peers/bin/python -m benchmarks $(BENCHMARKS) run $(WORKLOADS)
+	@.benchmarks/peers/bin/python -m benchmarks $(BENCHMARKS) micro
+	@$(BIN)/python -m benchmarks $(BENCHMARKS) airflow
+	@.benchmarks/peers/bin/python -m benchmarks $(BENCHMARKS) report
+
 .PHONY: docs
 docs: setup  ## build the documentation into docs/_build
 	@$(BIN)/sphinx-build -W -q -b html docs docs/_build/html
 
 .PHONY: clean
 clean: demo-stop  ## stop and remove all that was made here
-	@rm -rf .demo .venv .uv docs/_build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache dist
+	@rm -rf .demo .benchmarks .venv .uv docs/_build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache dist
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

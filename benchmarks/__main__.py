@@ -6,6 +6,7 @@ import argparse
 
 from benchmarks.campaign import Campaign
 from benchmarks.contestants import CONTESTANTS
+from benchmarks.micro import QUESTIONS, measure
 from benchmarks.workloads import WORKLOADS
 
 
@@ -27,13 +28,34 @@ def main() -> None:
     )
     run.add_argument("--contestants", nargs="+", choices=list(CONTESTANTS), default=list(CONTESTANTS))
     run.add_argument("--rounds", type=int, default=10, help="that count; one more is run first and discarded")
+    micro = parts.add_parser("micro", help="measure single steps")
+    micro.add_argument(
+        "questions",
+        nargs="*",
+        choices=[[], *QUESTIONS],
+        metavar="QUESTION",
+        help=f"of {', '.join(QUESTIONS)}; default: all",
+    )
+    parts.add_parser("airflow", help="measure jobs in a real Airflow; needs the project's own environment")
+    parts.add_parser("report", help="write docs/benchmarks.md and its chart from what was measured")
     options = parser.parse_args()
     campaign = Campaign(options.campaign, options.scale)
-    if options.part == "run":
-        for name in options.workloads or WORKLOADS:
-            campaign.run(
-                WORKLOADS[name], [CONTESTANTS[contestant] for contestant in options.contestants], options.rounds
-            )
+    match options.part:
+        case "run":
+            for name in options.workloads or WORKLOADS:
+                contestants = [CONTESTANTS[contestant] for contestant in options.contestants]
+                campaign.run(WORKLOADS[name], contestants, options.rounds)
+        case "micro":
+            for question in options.questions or QUESTIONS:
+                measure(campaign, question)
+        case "airflow":
+            from benchmarks import airflow_jobs
+
+            airflow_jobs.measure(campaign)
+        case "report":
+            from benchmarks import report
+
+            report.write(campaign)
 
 
 if __name__ == "__main__":

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.metadata
 import json
 import os
 import platform
 import shutil
 import subprocess
-import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -17,14 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import checking
-from benchmarks.contestants import CONTESTANTS, REFERENCE, Contestant
+from benchmarks.contestants import REFERENCE, Contestant
+from benchmarks.environments import PEERS
 from benchmarks.measuring import CommandFailedError, measure
-from benchmarks.places import ROOT, RUNS, SCRATCH
+from benchmarks.places import RUNS, SCRATCH
 from benchmarks.workloads import Workload
 
-PACKAGES = (
-    "airflow-batch-endpoints", "pyarrow", "numpy", "pandas", "scikit-learn", "mlflow", "polars", "datasets", "dask", "ray", "pyspark",
-)  # fmt: skip
+PACKAGES = ("pyarrow", "numpy", "pandas", "scikit-learn", "mlflow", "polars", "datasets", "dask", "ray", "pyspark")
 
 
 class Campaign:
@@ -78,7 +75,7 @@ class Campaign:
     def _once(self, workload: Workload, contestant: Contestant, number: int) -> dict[str, Any]:
         result: dict[str, Any] = {"round": number, "contestant": contestant.name, "at": f"{datetime.now(UTC):%FT%TZ}"}
         log = self.folder / "logs" / f"{workload.name}-{contestant.name}.log"
-        command = [sys.executable, "-m", "benchmarks.contestants", contestant.name, workload.name, str(self.scale)]
+        command = [contestant.python, "-m", "benchmarks.contestants", contestant.name, workload.name, str(self.scale)]
         with scratch(f"{workload.name}-{contestant.name}") as output:
             try:
                 measured = measure([*command, str(output)], log=log)
@@ -109,24 +106,21 @@ def _shown(result: dict[str, Any]) -> str:
 
 
 def machine() -> dict[str, Any]:
-    """Describe this machine and what is installed."""
-    cpu = next(
-        (
-            line.split(":", 1)[1].strip()
-            for line in Path("/proc/cpuinfo").read_text().splitlines()
-            if line.startswith("model name")
-        ),
-        "",
-    )
-    commit = subprocess.run(
-        ["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False
-    )
+    """Describe this machine and what is installed for the contestants."""
+    models = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
     return {
         "cores": os.cpu_count(),
-        "cpu": cpu or platform.machine(),
+        "cpu": models[0].split(":", 1)[1].strip() if models else platform.machine(),
         "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30),
         "kernel": platform.release(),
         "python": platform.python_version(),
-        "commit": commit.stdout.strip(),
-        "packages": {name: importlib.metadata.version(name) for name in PACKAGES},
+        "packages": _versions(PEERS, PACKAGES),
     }
+
+
+def _versions(python: str, packages: Sequence[str]) -> dict[str, str]:
+    code = (
+        "import sys, json, importlib.metadata as m; print(json.dumps({name: m.version(name) for name in sys.argv[1:]}))"
+    )
+    done = subprocess.run([python, "-c", code, *packages], capture_output=True, text=True, check=True)
+    return dict(json.loads(done.stdout))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -98,7 +99,7 @@ def _slices(workload: Workload) -> list[tuple[int, int, Path]]:
     bounds = [round(workload.rows * number / workload.files) for number in range(workload.files + 1)]
     return [
         (first, end - first, workload.folder / f"{number:06}.{workload.format}")
-        for number, (first, end) in enumerate(zip(bounds, bounds[1:], strict=False))
+        for number, (first, end) in enumerate(itertools.pairwise(bounds))
     ]
 
 

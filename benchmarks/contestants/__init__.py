@@ -17,6 +17,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from benchmarks.environments import PEERS, WORKER
 from benchmarks.workloads import Workload
 
 
@@ -26,13 +27,15 @@ class Contestant:
 
     :param options: what else its ``score`` is told.
     :param package: whose version the report names.
+    :param python: interpreter of the environment it runs in.
     """
 
     name: str
     title: str
     module: str
     processes: int
-    package: str = "pyarrow"
+    package: str
+    python: str = PEERS
     options: tuple[tuple[str, Any], ...] = ()
 
     def _module(self) -> ModuleType:
@@ -48,11 +51,19 @@ class Contestant:
 
 
 _CONTESTANTS = (
-    Contestant("bare-2", "bare loop, 2 processes", "bare_loop", 2),
-    Contestant("ours-2", "ours, 2 slots", "ours", 2, "airflow-batch-endpoints"),
-    Contestant("bare-2-forked", "bare loop, loaded once and forked", "bare_loop", 2, options=(("load_first", True),)),
-    Contestant("bare-1", "bare loop, 1 process", "bare_loop", 1),
-    Contestant("ours-1", "ours, 1 slot", "ours", 1, "airflow-batch-endpoints"),
+    Contestant("bare-2", "bare loop, 2 processes", "bare_loop", 2, "pyarrow", WORKER),
+    Contestant("ours-2", "ours, 2 slots", "ours", 2, "airflow-batch-endpoints", WORKER),
+    Contestant(
+        "bare-2-forked",
+        "bare loop, loaded once and forked",
+        "bare_loop",
+        2,
+        "pyarrow",
+        WORKER,
+        options=(("load_first", True),),
+    ),
+    Contestant("bare-1", "bare loop, 1 process", "bare_loop", 1, "pyarrow", WORKER),
+    Contestant("ours-1", "ours, 1 slot", "ours", 1, "airflow-batch-endpoints", WORKER),
     Contestant("polars", "polars map_batches + sink", "polars_lazy", 1, "polars"),
     Contestant("datasets", "datasets.map, 2 processes", "datasets_map", 2, "datasets"),
     Contestant("dask", "Dask, 2 workers", "dask_dataframe", 2, "dask"),

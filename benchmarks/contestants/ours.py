@@ -57,6 +57,11 @@ def run(command: str, specification: dict[str, Any]) -> None:
     """Run one command of the worker."""
     subprocess.run(
         [sys.executable, "-m", "airflow_batch_endpoints.worker", *arguments(command, specification)],
-        env={**os.environ, "BATCH_ENDPOINTS_JOB_SPEC": json.dumps(specification)},
+        env=os.environ | environment(specification),
         check=True,
     )
+
+
+def environment(specification: dict[str, Any]) -> dict[str, str]:
+    """Return what a worker is told by its environment."""
+    return {"BATCH_ENDPOINTS_JOB_SPEC": json.dumps(specification)}
