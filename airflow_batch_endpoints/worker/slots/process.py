@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import gc
 import json
 import os
 import select
@@ -36,6 +37,8 @@ def main() -> None:
     die_with_parent(setup["parent"])
     channel = Channel(socket.socket(fileno=arguments.socket))
     is_nursery = arguments.descriptors is not None
+    # Importing and loading make little garbage: looking for it takes a sixth of their time.
+    gc.disable()
     try:
         scorer = scoring.create(
             JobSpec.model_validate(setup["spec"]),
@@ -47,6 +50,9 @@ def main() -> None:
     except BaseException as error:  # noqa: BLE001 - a model may raise anything, and all of it ends as text
         channel.send({"failure" if is_nursery else "init_failed": describe(error)})
         return
+    # What is loaded stays; a collector that never looks at it leaves its memory shared with the slots that are forked.
+    gc.freeze()
+    gc.enable()
     if is_nursery:
         channel.send({"ready": {}})
         nurse(channel, socket.socket(fileno=arguments.descriptors), scorer, setup)
