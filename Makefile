@@ -55,7 +55,7 @@ test-kubernetes: setup  ## the tests on the cluster that KUBECONFIG points to; s
 
 .PHONY: benchmarks
 benchmarks: setup .benchmarks/worker/.installed .benchmarks/peers/.installed  ## measure beside the peers (hours; see docs/benchmarks.md), write the page
-	@.benchmarks/peers/bin/python -m benchmarks $(BENCHMARKS) run $(WORKLOADS)
+	@.benchmarks/peers/bin/python -m benchmarks $(BENCHMARKS) run $(RUN)
 	@.benchmarks/peers/bin/python -m benchmarks $(BENCHMARKS) micro
 	@$(BIN)/python -m benchmarks $(BENCHMARKS) airflow
 	@.benchmarks/peers/bin/python -m benchmarks $(BENCHMARKS) report

@@ -42,10 +42,19 @@ class Campaign:
         """
         now = {"scale": self.scale, **machine()}
         self.folder.mkdir(parents=True, exist_ok=True)
-        file = self.folder / "machine.json"
-        if file.exists() and json.loads(file.read_text()) != now:
-            raise SystemExit(f"{file} tells of another machine, scale or version; give this campaign another name")
-        file.write_text(json.dumps(now, indent=2))
+        if self.machine() not in ({}, now):
+            raise SystemExit(
+                f"{self._machine} tells of another machine, scale or version; give this campaign another name"
+            )
+        self._machine.write_text(json.dumps(now, indent=2))
+
+    @property
+    def _machine(self) -> Path:
+        return self.folder / "machine.json"
+
+    def machine(self) -> dict[str, Any]:
+        """Return what :meth:`describe` noted; nothing when nothing was run yet."""
+        return dict(json.loads(self._machine.read_text())) if self._machine.exists() else {}
 
     def results(self, part: str) -> list[dict[str, Any]]:
         """Return what was measured for a part."""

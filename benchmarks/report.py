@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 from pathlib import Path
 from string import Template
@@ -17,18 +16,22 @@ from benchmarks.workloads import WORKLOADS
 
 CHART = DOCS / "images" / "benchmarks.svg"
 _TEMPLATE = Path(__file__).with_name("report.md")
-OURS = {1: "ours-1", 2: "ours-2"}
+_CHART = """```{image} images/benchmarks.svg
+:alt: CPU seconds of every contestant, a panel per workload
+```"""
 SLOPES = (("logistic", "logistic-1m"), ("boosting", "boosting-1m"))
 
 
 def write(campaign: Campaign) -> None:
-    """Write ``docs/benchmarks.md`` and its chart."""
-    machine = json.loads((campaign.folder / "machine.json").read_text())
-    CHART.parent.mkdir(exist_ok=True)
-    _draw(campaign)
+    """Write ``docs/benchmarks.md`` and its chart; what was not measured yet is named as such."""
+    machine = campaign.machine()
+    measured = [name for name in WORKLOADS if counted(campaign, name)]
+    if measured:
+        _draw(campaign, measured)
     page = Template(_TEMPLATE.read_text()).substitute(
-        machine=_machine(machine),
-        workloads="\n".join(_workload(campaign, name, machine) for name in WORKLOADS),
+        machine=_machine(machine) if machine else "Nothing is measured yet.",
+        chart=_CHART if measured else "",
+        workloads="\n".join(_workload(campaign, name, machine.get("cores", 0)) for name in WORKLOADS),
         slopes=_slopes(campaign),
         micro=_micro(campaign),
         airflow=_airflow(campaign),
@@ -56,7 +59,7 @@ def _machine(machine: dict[str, Any]) -> str:
     )
 
 
-def _workload(campaign: Campaign, name: str, machine: dict[str, Any]) -> str:
+def _workload(campaign: Campaign, name: str, cores: int) -> str:
     results = counted(campaign, name)
     failed = {result["contestant"]: result["error"] for result in campaign.results(name) if "error" in result}
     rows = []
@@ -67,7 +70,7 @@ def _workload(campaign: Campaign, name: str, machine: dict[str, Any]) -> str:
                 rows.append([contestant.title, failed[contestant.name].splitlines()[0][:80], *[""] * 6])
             continue
         figures = {figure: Median.of(result[figure] for result in own) for figure in ("cpu", "wall", "memory")}
-        disturbed = sum(result["load"] > machine["cores"] for result in own)
+        disturbed = sum(result["load"] > cores for result in own)
         ratio = paired(results, contestant.name, REFERENCE, "cpu")
         rows.append([
             f"**{contestant.title}**" if contestant.module == "ours" else contestant.title,
@@ -130,17 +133,14 @@ def _airflow(campaign: Campaign) -> str:
     )
 
 
-def _draw(campaign: Campaign) -> None:
-    """Draw CPU seconds, a panel per workload that was measured."""
+def _draw(campaign: Campaign, measured: list[str]) -> None:
+    """Draw CPU seconds, a panel per workload."""
     import matplotlib as mpl
 
     mpl.use("svg")
     mpl.rcParams["svg.hashsalt"] = "benchmarks"
     from matplotlib import pyplot as plt
 
-    measured = [name for name in WORKLOADS if counted(campaign, name)]
-    if not measured:
-        raise SystemExit(f"{campaign.folder} has no round that counts; run one first")
     figure, panels = plt.subplots(
         len(measured), 1, figsize=(8, 2.6 * len(measured)), squeeze=False, layout="constrained"
     )
@@ -157,4 +157,5 @@ def _draw(campaign: Campaign) -> None:
         panel.set_title(WORKLOADS[name].title, fontsize=9)
         panel.set_xlabel("CPU seconds, median and its interval", fontsize=8)
         panel.tick_params(labelsize=8)
+    CHART.parent.mkdir(exist_ok=True)
     figure.savefig(CHART, metadata={"Date": None})
