@@ -10,6 +10,7 @@ from benchmarks.micro import python, worker
 from benchmarks.workloads import Workload
 
 FEW, MANY = 500, 5_000
+LEAST_SCALE = 0.05
 _SCRIPT = "def init(): pass\ndef run(mini_batch): return [1] * len(mini_batch)\n"
 _WRITE_ROWS = """
 import sys, pyarrow as pa
@@ -22,7 +23,7 @@ for number in range(int(sys.argv[2])):
 
 def measure(campaign: Campaign) -> dict[str, float]:
     """Return CPU milliseconds of the whole process tree per mini-batch; each is a shard by itself."""
-    few, many = (max(50, round(count * min(1, campaign.scale))) for count in (FEW, MANY))
+    few, many = (round(count * min(1, max(campaign.scale, LEAST_SCALE))) for count in (FEW, MANY))
     spent, written = {}, {}
     for count in (few, many):
         with scratch("committing") as folder:
