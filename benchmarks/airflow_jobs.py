@@ -62,7 +62,9 @@ class Measured(AirflowInstance):
                 path = folder / f"{name}-{kind}.yml"
                 path.write_text(json.dumps(document))
                 files += ["-f", str(path)]
-        command = self.command("batch-endpoints", "apply", *files, "--set-default")
+        # One deployment can be made the default while applying; the many are there, and are not invoked.
+        default = ["--set-default"] if len(names) == 1 else []
+        command = self.command("batch-endpoints", "apply", *files, *default)
         subprocess.run(command, env=self.environment(), check=True, stdout=subprocess.DEVNULL)
 
     def api(self, method: str, path: str, body: Any = None) -> Any:
