@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
 from airflow_batch_endpoints.exceptions import UserError
@@ -8,25 +11,21 @@ from airflow_batch_endpoints.jobs.naming import check_job_name, path_name, reque
 from airflow_batch_endpoints.jobs.states import job_state
 from airflow_batch_endpoints.jobs.threshold import is_threshold_exceeded
 
+CONCEPTS = Path(__file__).parents[3] / "docs" / "concepts.md"
+TRUTH = re.findall(r"^\| (\S+) \| (\d+) \| (\d+) \| (goes on|ends) \|$", CONCEPTS.read_text(encoding="utf-8"), re.M)
 
-@pytest.mark.parametrize(
-    ("threshold", "failed", "listed", "exceeded"),
-    [
-        (-1, 10, 10, False),
-        (0, 0, 10, False),
-        (0, 1, 10, True),
-        (3, 3, 10, False),
-        (3, 4, 10, True),
-        ("5%", 5, 100, False),
-        ("5%", 6, 100, True),
-        ("0.5%", 1, 200, False),
-        ("0.5%", 2, 200, True),
-        ("0%", 1, 10, True),
-        ("100%", 10, 10, False),
-    ],
-)
-def test_threshold(threshold: int | str, failed: int, listed: int, exceeded: bool) -> None:
-    assert is_threshold_exceeded(threshold, failed=failed, listed=listed) is exceeded
+
+@pytest.mark.parametrize(("threshold", "listed", "failed", "job"), TRUTH)
+def test_the_threshold_is_as_documented(threshold: str, listed: str, failed: str, job: str) -> None:
+    rule = threshold if threshold.endswith("%") else int(threshold)
+    assert is_threshold_exceeded(rule, failed=int(failed), listed=int(listed)) is (job == "ends")
+
+
+def test_the_documented_table_says_all() -> None:
+    assert len(TRUTH) == 19
+    assert {(threshold[-1] == "%", job) for threshold, _, _, job in TRUTH} == {
+        (is_share, job) for is_share in (True, False) for job in ("goes on", "ends")
+    }
 
 
 @pytest.mark.parametrize(
