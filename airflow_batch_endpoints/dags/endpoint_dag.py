@@ -74,7 +74,10 @@ def form(entry: dict[str, Any]) -> dict[str, Param]:
             "Instances", "How many instances share the work. Empty: as deployed.", "integer", minimum=1, maximum=1000
         ),
         "mini_batch_size": override(
-            "Mini-batch size", "Files of one `run()` call. Empty: as deployed.", "integer", minimum=1
+            "Mini-batch size",
+            "Of one `run()` call: a number of files, a size such as `64MB`, or rows such as `50000 rows`. Empty: as deployed.",
+            "integer",
+            "string",
         ),
         "error_threshold": override(
             "Error threshold",
@@ -93,7 +96,9 @@ def form(entry: dict[str, Any]) -> dict[str, Param]:
             "Timeout (seconds)", "For one `run()` call. Empty: as deployed.", "integer", minimum=1, maximum=259_200
         ),
         "output_file_name": override(
-            "Output file", "Ends in `.csv`, `.parquet` or `.jsonl`. Empty: as deployed.", "string"
+            "Output file",
+            "Ends in `.csv`, `.parquet` or `.jsonl`, or in `/` for a folder of Parquet parts. Empty: as deployed.",
+            "string",
         ),
     }
 

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BeforeValidator, Field, field_validator, model_validator
 
+from airflow_batch_endpoints.documents import sizes
 from airflow_batch_endpoints.documents.base import Document, Part, Tags, Whole
 from airflow_batch_endpoints.documents.compute import Quantities
 from airflow_batch_endpoints.documents.names import Name
@@ -16,8 +17,6 @@ MAX_INSTANCES = 1000
 """Most instances of a job; each is a mapped task (Airflow's ``max_map_length`` is 1,024)."""
 MAX_TIMEOUT = 259_200
 
-_BYTES = re.compile(r"[1-9]\d*\s*(kb|mb|gb|kib|mib|gib)\Z", re.IGNORECASE)
-_ROWS = re.compile(r"[1-9]\d*\s*rows\Z", re.IGNORECASE)
 _PERCENT = re.compile(r"\d{1,3}(\.\d+)?\s*%\Z")
 _SECRET = re.compile(
     r"(^|_)(password|passwd|secret|token|credentials?|api_?key|access_?key|private_?key|key|sas|connection_string)(_|$)",
@@ -28,11 +27,8 @@ OUTPUT_SUFFIXES = (".csv", ".parquet", ".jsonl")
 
 
 def _mini_batch_size(value: Any) -> int | str:
-    if isinstance(value, str) and (_BYTES.match(value.strip()) or _ROWS.match(value.strip())):
-        raise ValueError("a size in bytes or rows is understood but not supported yet; give a number of files")
-    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-        raise ValueError("a number of files, at least 1")
-    return value
+    sizes.parse(value)
+    return value.strip() if isinstance(value, str) else int(value)
 
 
 def _error_threshold(value: Any) -> int | str:
@@ -54,12 +50,13 @@ def _timeout(value: Any) -> Any:
 
 
 def _output_file_name(value: str) -> str:
-    if value.endswith("/") and re.match(r"[A-Za-z0-9][A-Za-z0-9._-]*/\Z", value):
-        raise ValueError("a folder of parts is understood but not supported yet; give a file name")
+    if re.match(r"[A-Za-z0-9][A-Za-z0-9._-]{0,199}/\Z", value):
+        return value
     if not re.match(r"[A-Za-z0-9][A-Za-z0-9 ._-]{0,199}\Z", value) or not value.endswith(OUTPUT_SUFFIXES):
         raise ValueError(
             "a plain file name (letters, digits, '.', '_', '-', not starting with '.' or '_') ending in "
             + ", ".join(OUTPUT_SUFFIXES)
+            + ", or a folder's name ending in '/' for Parquet parts"
         )
     if value in ("manifest.json", "dead_letters.jsonl"):
         raise ValueError("a name the job does not use for itself")
@@ -103,6 +100,43 @@ class DeploymentSettings(Part):
     """Ours. ``static`` assigns shards by instance number, for stores without exclusive create."""
     slot_start_method: Literal["fork", "spawn"] = "fork"
     """Ours. ``fork`` loads the model once per instance; ``spawn`` is for what cannot be forked."""
+    join_input: bool = False
+    """Ours. Put the input's columns beside the predictions (MLflow models without code)."""
+    input_columns: list[str] | None = None
+    """Ours. Which columns ``join_input`` puts there; all by default."""
+    provenance: bool = False
+    """Ours. Say of every row which model version, deployment revision and attempt it comes from."""
+
+    @property
+    def is_dataset(self) -> bool:
+        """Whether the output is a folder of Parquet parts."""
+        return self.output_file_name.endswith("/")
+
+    def require_consistent(self, *, is_script: bool) -> None:
+        """Refuse settings that cannot go together.
+
+        :param is_script: whether a scoring script does the work.
+        :raises FieldError: naming the setting and what to do.
+        """
+        if is_script and sizes.parse(self.mini_batch_size).unit == "rows":
+            raise FieldError(
+                "mini_batch_size",
+                f"found {self.mini_batch_size!r}; a scoring script gets whole files, give it a number of files or a size "
+                'such as "64MB"',
+            )
+        if is_script and self.join_input:
+            raise FieldError(
+                "join_input", "a scoring script returns what it wants in the output; let run() return those columns"
+            )
+        if self.input_columns is not None and not self.join_input:
+            raise FieldError("input_columns", "picks from what join_input puts into the output; set join_input: true")
+        if self.output_format == "azureml":
+            for name in ("join_input", "provenance", "is_dataset"):
+                if getattr(self, name):
+                    field = "output_file_name" if name == "is_dataset" else name
+                    raise FieldError(
+                        field, "output_format: azureml writes exactly what Azure ML writes; leave one of them out"
+                    )
 
     @field_validator("logging_level", mode="before")
     @classmethod
@@ -264,6 +298,14 @@ class ModelDeployment(Document):
         if isinstance(data.get("model"), str):
             data["model"] = _named(data["model"])
         return data
+
+    @model_validator(mode="after")
+    def _consistent(self) -> ModelDeployment:
+        try:
+            self.settings.require_consistent(is_script=self.code_configuration is not None)
+        except FieldError as error:
+            raise FieldError(f"settings.{error.field}", str(error)) from None
+        return self
 
     @field_validator("environment", mode="before")
     @classmethod

@@ -43,7 +43,7 @@ def _problem(details: ErrorDetails, model: type[BaseModel], source: str, is_flat
     location = [str(part) for part in details["loc"]]
     error = details.get("ctx", {}).get("error")
     if isinstance(error, FieldError):
-        location.append(error.field)
+        location += error.field.split(".")
         return Problem(source, _path(location, is_flat), str(error))
     if is_flat and location[:1] == ["settings"]:
         location = location[1:]

@@ -32,7 +32,7 @@ def commit(shard: int) -> str:
 
 
 def part(shard: int, incarnation: str, kind: str) -> str:
-    """Key of something one incarnation made of a shard; ``kind`` is ``arrow`` (rows), ``dead`` or ``files``."""
+    """Key of something one incarnation made of a shard; ``kind`` is ``arrow`` or ``parquet`` (rows), ``dead`` or ``files``."""
     return f"{PARTS}/{shard:05d}.{incarnation}.{kind}"
 
 

@@ -3,11 +3,28 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class RowRange:
+    """Rows of a file that follow one another: of text the bytes, of Parquet the row groups from ``start`` to ``end``."""
+
+    start: int
+    end: int
+    first_row: int
+    """Number of its first row in the file, from 0."""
+    rows: int
+    """Rows in it, as planning counted them."""
+    header: int
+    """Bytes at the start of the file that hold the column names, when the range does not."""
+    file_size: int
+    """Bytes of the whole file, as listed: a file that has changed cannot be read by this range."""
 
 
 @dataclass(frozen=True)
 class Item:
-    """One input file."""
+    """One input file, or one row range of a file."""
 
     number: int
     """Position in the plan's order, from 0."""
@@ -15,7 +32,27 @@ class Item:
     """Relative to the input; bytes that are not UTF-8 are kept as surrogates."""
     uri: str
     size: int
-    """Bytes, as listed."""
+    """Bytes, as listed or planned."""
+    range: RowRange | None = None
+    """``None`` for the whole file."""
+
+    @classmethod
+    def of_message(cls, message: dict[str, Any]) -> Item:
+        """Return an item that travelled as a JSON object."""
+        span = message.get("range")
+        return cls(**{**message, "range": None if span is None else RowRange(**span)})
+
+    @property
+    def first_row(self) -> int:
+        """Number of the first row in the file."""
+        return 0 if self.range is None else self.range.first_row
+
+    @property
+    def label(self) -> str:
+        """What people read of it in a log."""
+        if self.range is None:
+            return self.path
+        return f"{self.path} (rows {self.range.first_row} to {self.range.first_row + self.range.rows - 1})"
 
 
 @dataclass(frozen=True)

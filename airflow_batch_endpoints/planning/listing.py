@@ -11,34 +11,71 @@ from __future__ import annotations
 import logging
 import os
 import stat
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+
+import pyarrow as pa
+import pyarrow.compute as pc
 
 from airflow_batch_endpoints.exceptions import InputError
 from airflow_batch_endpoints.storage.reach import is_within
-from airflow_batch_endpoints.storage.uris import is_local, join, local_path, normalise, shown
+from airflow_batch_endpoints.storage.uris import is_local, local_path, normalise, shown
 
 log = logging.getLogger(__name__)
 
 _WILDCARDS = "*?["
+_CHUNK = 65_536
+"""Files that are kept as Python objects before they become Arrow's."""
 
 
-@dataclass
 class Listing:
-    """The files of an input.
+    """The files of an input, held as Arrow columns: a million of them take some tens of megabytes.
 
     :param root: URI that every path is relative to.
     """
 
-    root: str
-    files: list[tuple[str, int]] = field(default_factory=list)
-    """Path relative to the root, and size in bytes; sorted by path."""
-    skipped: dict[str, int] = field(default_factory=dict)
-    """Why files were left out, and how many."""
+    def __init__(self, root: str) -> None:
+        self.root = root
+        self.skipped: dict[str, int] = {}
+        """Why files were left out, and how many."""
+        self._paths: list[bytes] = []
+        self._sizes: list[int] = []
+        self._chunks: list[tuple[pa.Array, pa.Array]] = []
+
+    def add(self, path: bytes, size: int) -> None:
+        """Add a file: its path relative to the root, and its size in bytes."""
+        self._paths.append(path)
+        self._sizes.append(size)
+        if len(self._paths) == _CHUNK:
+            self._pack()
 
     def skip(self, why: str) -> None:
         """Count a file that is left out."""
         self.skipped[why] = self.skipped.get(why, 0) + 1
+
+    def _pack(self) -> None:
+        self._chunks.append((pa.array(self._paths, pa.large_binary()), pa.array(self._sizes, pa.int64())))
+        self._paths, self._sizes = [], []
+
+    def sorted(self) -> tuple[pa.Array, pa.Array]:
+        """Return paths and sizes, sorted by path; a path that was added twice is there once."""
+        self._pack()
+        chunks, self._chunks = self._chunks, []
+        paths = pa.concat_arrays([paths for paths, _ in chunks])
+        sizes = pa.concat_arrays([sizes for _, sizes in chunks])
+        del chunks
+        if not _all(pc.less(paths[:-1], paths[1:])):
+            order = pc.sort_indices(paths)
+            paths, sizes = paths.take(order), sizes.take(order)
+            is_new = pc.not_equal(paths[:-1], paths[1:])
+            if not _all(is_new):
+                is_new = pa.concat_arrays([pa.array([True]), is_new])
+                paths, sizes = paths.filter(is_new), sizes.filter(is_new)
+        self._chunks = [(paths, sizes)]
+        return paths, sizes
+
+
+def _all(values: pa.BooleanArray) -> bool:
+    return bool(pc.all(values, min_count=0).as_py())
 
 
 def list_input(uri: str, allowed: Sequence[str] = ()) -> Listing:
@@ -49,10 +86,10 @@ def list_input(uri: str, allowed: Sequence[str] = ()) -> Listing:
     :raises InputError: when there is no such input, or no file in it.
     """
     listing = _list_local(uri, allowed) if is_local(uri) else _list_remote(uri, allowed)
-    listing.files.sort(key=lambda file: os.fsencode(file[0]))
     for why, count in sorted(listing.skipped.items()):
         log.warning("%d skipped: %s", count, why)
-    if not listing.files:
+    paths, _ = listing.sorted()
+    if not len(paths):
         left_out = (
             f" ({sum(listing.skipped.values())} were skipped: {', '.join(listing.skipped)})" if listing.skipped else ""
         )
@@ -99,31 +136,31 @@ def _glob_local(pattern: str, allowed: Sequence[str]) -> Listing:
                 _walk(listing, name, relative + "/", allowed)
         else:
             _add_local(listing, name, relative, allowed)
-    listing.files = list(dict(listing.files).items())
     return listing
 
 
 def _walk(listing: Listing, top: str, prefix: str, allowed: Sequence[str]) -> Listing:
     """Add every file below a folder. A folder is entered once, by whatever name, so loops of links end."""
     seen = {_identity(top)}
-    pending = [(top, prefix)]
+    pending = [(os.fsencode(top), os.fsencode(prefix))]
     while pending:
         folder, relative = pending.pop()
         try:
             with os.scandir(folder) as entries:
                 for entry in entries:
-                    if entry.name.startswith((".", "_")):
+                    name = entry.name
+                    if name.startswith((b".", b"_")):
                         continue
-                    path = relative + entry.name
                     try:
+                        is_link = entry.is_symlink()
                         # Through a link only as far as one may go, and into a folder only once.
-                        if entry.is_symlink() and not _may_follow(listing, entry.path, allowed):
+                        if is_link and not _may_follow(listing, os.fsdecode(entry.path), allowed):
                             listing.skip("links that lead outside the input")
-                        elif entry.is_dir():
-                            if not entry.is_symlink() or _is_new(seen, entry.path):
-                                pending.append((entry.path, path + "/"))
                         elif entry.is_file():
-                            listing.files.append((path, entry.stat().st_size))
+                            listing.add(relative + name, entry.stat().st_size)
+                        elif entry.is_dir():
+                            if not is_link or _is_new(seen, os.fsdecode(entry.path)):
+                                pending.append((entry.path, relative + name + b"/"))
                         else:
                             listing.skip("pipes, sockets, devices and broken links")
                     except FileNotFoundError:
@@ -131,7 +168,7 @@ def _walk(listing: Listing, top: str, prefix: str, allowed: Sequence[str]) -> Li
         except FileNotFoundError:
             listing.skip("folders that vanished")
         except PermissionError as error:
-            raise InputError(f"input folder {shown(folder)} cannot be read: {error.strerror}") from error
+            raise InputError(f"input folder {shown(os.fsdecode(folder))} cannot be read: {error.strerror}") from error
     return listing
 
 
@@ -145,7 +182,7 @@ def _add_local(listing: Listing, path: str, relative: str, allowed: Sequence[str
         listing.skip("pipes, sockets, devices and broken links")
         return
     if stat.S_ISREG(status.st_mode):
-        listing.files.append((relative, status.st_size))
+        listing.add(os.fsencode(relative), status.st_size)
     else:
         listing.skip("pipes, sockets, devices and broken links")
 
@@ -194,7 +231,7 @@ def _list_remote(uri: str, allowed: Sequence[str]) -> Listing:
         relative = entry["name"].removeprefix(fixed).lstrip("/")
         if not relative or relative.endswith("/") or is_hidden(relative):
             continue
-        listing.files.append((relative, int(entry.get("size") or 0)))
+        listing.add(os.fsencode(relative), int(entry.get("size") or 0))
     return listing
 
 
@@ -203,10 +240,6 @@ def _list_http(uri: str, allowed: Sequence[str]) -> Listing:
 
     base, _, name = uri.partition("?")[0].rpartition("/")
     query = uri[len(base) + 1 + len(name) :]
-    return Listing(base, [(name + query, size_of(uri, allowed))])
-
-
-def item_uris(root: str, paths: Sequence[str]) -> Iterator[str]:
-    """Yield the URI of each path below a root."""
-    for path in paths:
-        yield join(root, path)
+    listing = Listing(base)
+    listing.add(os.fsencode(name + query), size_of(uri, allowed))
+    return listing

@@ -6,53 +6,58 @@ import hashlib
 import io
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import groupby
-from typing import Any
+from typing import TYPE_CHECKING
 
-from airflow_batch_endpoints.exceptions import InfrastructureError
-from airflow_batch_endpoints.planning.items import Item, MiniBatch, Shard
-from airflow_batch_endpoints.planning.listing import Listing
-from airflow_batch_endpoints.planning.packing import pack
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from airflow_batch_endpoints.documents.sizes import Size
+from airflow_batch_endpoints.exceptions import InfrastructureError, InputError
+from airflow_batch_endpoints.planning import packing
+from airflow_batch_endpoints.planning.items import Item, MiniBatch, RowRange, Shard
+from airflow_batch_endpoints.planning.ranges import Cut, cut
 from airflow_batch_endpoints.storage.store import Store
 from airflow_batch_endpoints.storage.uris import join
 
-__all__ = ["Item", "MiniBatch", "Plan", "Shard", "encode", "make", "read"]
+if TYPE_CHECKING:
+    from airflow_batch_endpoints.planning.listing import Listing
+
+__all__ = ["Item", "MiniBatch", "Plan", "RowRange", "Shard", "encode", "make", "read"]
 
 _METADATA = b"airflow_batch_endpoints"
+_RANGE = pa.struct([(name, pa.int64()) for name in RowRange.__dataclass_fields__])
+MAX_RANGES = 1_000_000
+"""Most row ranges of a job."""
 
 
 class Plan:
     """A plan, held as columns; shards become objects when they are asked for.
 
     :param root: URI that the items' paths are relative to.
-    :param paths: column of paths as bytes.
-    :param sizes: column of sizes.
-    :param mini_batches: column with the number of each item's mini-batch.
+    :param items: columns ``path`` (bytes), ``size``, ``mini_batch`` and, when files were cut, ``range``.
     :param shards: first item of each shard.
     """
 
-    def __init__(self, root: str, paths: Any, sizes: Any, mini_batches: Any, shards: Sequence[int]) -> None:
+    def __init__(self, root: str, items: pa.Table, shards: Sequence[int]) -> None:
         self.root = root
-        self._paths = paths
-        self._sizes = sizes
-        self._mini_batches = mini_batches
-        self._shards = list(shards)
-        self.items = len(paths)
-        ends = [*self._shards[1:], self.items]
-        self.shard_bytes: list[int] = [
-            sum(sizes[first:end].to_pylist()) for first, end in zip(self._shards, ends, strict=True)
-        ]
+        self.table = items
+        self.shards = list(shards)
+        self.items: int = items.num_rows
+        sizes = items["size"].to_numpy()
+        self.shard_bytes: list[int] = np.add.reduceat(sizes, self.shards).tolist() if self.items else []
 
     @property
     def shard_count(self) -> int:
         """How many shards there are."""
-        return len(self._shards)
+        return len(self.shards)
 
     @property
     def mini_batch_count(self) -> int:
         """How many mini-batches there are."""
-        return int(self._mini_batches[-1].as_py()) + 1 if self.items else 0
+        return int(self.table["mini_batch"][-1].as_py()) + 1 if self.items else 0
 
     @property
     def total_bytes(self) -> int:
@@ -61,55 +66,91 @@ class Plan:
 
     def shard(self, number: int) -> Shard:
         """Return one shard with its items."""
-        first = self._shards[number]
-        end = self._shards[number + 1] if number + 1 < len(self._shards) else self.items
-        rows = zip(
-            range(first, end),
-            self._paths[first:end].to_pylist(),
-            self._sizes[first:end].to_pylist(),
-            self._mini_batches[first:end].to_pylist(),
-            strict=True,
-        )
+        first = self.shards[number]
+        end = self.shards[number + 1] if number + 1 < len(self.shards) else self.items
         mini_batches = tuple(
-            MiniBatch(batch, tuple(self._item(position, path, size) for position, path, size, _ in members))
-            for batch, members in groupby(rows, key=lambda row: row[3])
+            MiniBatch(batch, tuple(item for _, item in members))
+            for batch, members in groupby(self._rows(first, end), key=lambda row: row[0])
         )
         return Shard(number, self.shard_bytes[number], mini_batches)
 
-    def _item(self, number: int, path: bytes, size: int) -> Item:
-        relative = os.fsdecode(path)
-        return Item(number, relative, join(self.root, relative), size)
+    def _rows(self, first: int, end: int) -> Iterator[tuple[int, Item]]:
+        """Yield the items of a stretch of the plan, each with its mini-batch."""
+        columns = self.table.slice(first, end - first).to_pydict()
+        spans = columns.get("range") or [None] * (end - first)
+        for offset, (path, size, span) in enumerate(zip(columns["path"], columns["size"], spans, strict=True)):
+            name = os.fsdecode(path)
+            item = Item(first + offset, name, join(self.root, name), size, None if span is None else RowRange(**span))
+            yield columns["mini_batch"][offset], item
 
 
-def make(listing: Listing, *, mini_batch_size: int, slots: int) -> Plan:
+def make(listing: Listing, *, size: Size, slots: int, cut_files: bool = True) -> Plan:
     """Plan the work on listed files.
 
-    :param mini_batch_size: most items of a mini-batch.
+    :param size: how much makes a mini-batch. A number of files is decided by the list alone; for a number of bytes the big
+        files are looked into, for a number of rows all of them.
     :param slots: scoring processes of the whole job.
+    :param cut_files: whether files may be cut into row ranges; a scoring script gets whole ones.
+    :raises InputError: there would be more than :data:`MAX_RANGES` row ranges.
     """
-    import pyarrow as pa
+    paths, sizes = listing.sorted()
+    items = pa.table({"path": paths, "size": sizes})
+    if size.unit == "files":
+        starts = np.arange(0, len(paths), size.amount)
+    else:
+        items, weights = _cut(listing.root, items, size) if cut_files else (items, sizes.to_numpy())
+        starts = packing.group(weights, size.amount)
+    item_sizes = items["size"].to_numpy()
+    shards = packing.shard(np.add.reduceat(item_sizes, starts), slots=slots)
+    lengths = np.diff(np.append(starts, len(item_sizes)))
+    items = items.append_column("mini_batch", pa.array(np.repeat(np.arange(len(starts)), lengths)))
+    return Plan(listing.root, items, starts[shards].tolist())
 
-    sizes = [size for _, size in listing.files]
-    mini_batches, shards = pack(sizes, mini_batch_size=mini_batch_size, slots=slots)
-    numbers = [position // mini_batch_size for position in range(len(sizes))]
-    return Plan(
-        listing.root,
-        pa.chunked_array([pa.array([os.fsencode(path) for path, _ in listing.files], pa.binary())]),
-        pa.chunked_array([pa.array(sizes, pa.int64())]),
-        pa.chunked_array([pa.array(numbers, pa.int64())]),
-        [mini_batches[first] for first in shards],
-    )
+
+def _cut(root: str, files: pa.Table, size: Size) -> tuple[pa.Table, packing.Numbers]:
+    """Return the items that files become, and what each weighs in a mini-batch."""
+    positions: list[int] = []
+    sizes: list[int] = []
+    ranges: list[dict[str, int] | None] = []
+    weights: list[int] = []
+    for position, (path, file_size) in enumerate(
+        zip(files["path"].to_pylist(), files["size"].to_pylist(), strict=True)
+    ):
+        name = os.fsdecode(path)
+        found = cut(join(root, name), name, file_size, size)
+        pieces = found.ranges or (None,)
+        positions += [position] * len(pieces)
+        sizes += found.sizes or (file_size,)
+        ranges += [None if piece is None else vars(piece) for piece in pieces]
+        weights += _weights(found, file_size, size)
+        if len(positions) - position > MAX_RANGES:
+            raise InputError(
+                f"cut into pieces of {size.amount} {size.unit} the input has more than {MAX_RANGES} row ranges; "
+                "give a larger settings.mini_batch_size"
+            )
+    items = pa.table({"path": files["path"].combine_chunks().take(pa.array(positions)), "size": pa.array(sizes)})
+    if any(piece is not None for piece in ranges):
+        items = items.append_column("range", pa.array(ranges, _RANGE))
+    return items, np.array(weights, np.int64)
+
+
+def _weights(found: Cut, file_size: int, size: Size) -> list[int]:
+    if size.unit == "bytes":
+        return list(found.sizes or (file_size,))
+    if found.ranges:
+        return [piece.rows for piece in found.ranges]
+    # What cannot be counted (compressed, unreadable) is a mini-batch by itself.
+    return [size.amount if found.rows is None else found.rows]
 
 
 def encode(plan: Plan) -> tuple[bytes, str]:
     """Return a plan as a Parquet file, and the digest it is named by: equal plans are equal bytes."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    table = pa.table({"path": plan._paths, "size": plan._sizes, "mini_batch": plan._mini_batches})
-    metadata = json.dumps({"root": plan.root, "shards": plan._shards})
+    metadata = json.dumps({"root": plan.root, "shards": plan.shards})
+    table = plan.table.replace_schema_metadata({_METADATA: metadata.encode()})
     buffer = io.BytesIO()
-    pq.write_table(table.replace_schema_metadata({_METADATA: metadata.encode()}), buffer, compression="zstd")
+    # Sorted paths share beginnings, numbers grow slowly: both are written as differences.
+    encodings = {"path": "DELTA_BYTE_ARRAY", "mini_batch": "DELTA_BINARY_PACKED", "size": "DELTA_BINARY_PACKED"}
+    pq.write_table(table, buffer, compression="zstd", use_dictionary=False, column_encoding=encodings)
     content = buffer.getvalue()
     return content, hashlib.sha256(content).hexdigest()[:16]
 
@@ -119,11 +160,9 @@ def read(store: Store, key: str) -> Plan:
 
     :raises InfrastructureError: when it is not there.
     """
-    import pyarrow.parquet as pq
-
     content = store.read(key)
     if content is None:
         raise InfrastructureError(f"the plan {key} is gone from the job's folder; something deletes files there")
     table = pq.read_table(io.BytesIO(content))
     metadata = json.loads(table.schema.metadata[_METADATA])
-    return Plan(metadata["root"], table["path"], table["size"], table["mini_batch"], metadata["shards"])
+    return Plan(metadata["root"], table, metadata["shards"])

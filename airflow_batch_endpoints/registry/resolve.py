@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from airflow_batch_endpoints.config import Settings
-from airflow_batch_endpoints.documents.deployment import ModelDeployment
+from airflow_batch_endpoints.documents.deployment import FieldError, ModelDeployment
 from airflow_batch_endpoints.documents.endpoint import Endpoint
 from airflow_batch_endpoints.documents.job import JobRequest
-from airflow_batch_endpoints.exceptions import NotFoundError, UserError
+from airflow_batch_endpoints.exceptions import DocumentError, NotFoundError, Problem, UserError
 from airflow_batch_endpoints.jobs.naming import path_name
 from airflow_batch_endpoints.jobs.spec import JobSpec
 from airflow_batch_endpoints.registry import launching
@@ -42,6 +42,11 @@ def resolve(registry: Registry, request: JobRequest, *, job: str, invoker: str |
         check_reach(output_uri, settings.allowed_output_uris, what="output", option="allowed_output_uris")
     instances = request.overrides.instance_count or deployment.resources.instance_count
     code = deployment.code_configuration
+    effective = request.overrides.apply(deployment.settings)
+    try:
+        effective.require_consistent(is_script=code is not None)
+    except FieldError as error:
+        raise DocumentError([Problem("job request", error.field, str(error))]) from None
     spec = JobSpec(
         endpoint=request.endpoint,
         deployment=deployment.name,
@@ -56,7 +61,7 @@ def resolve(registry: Registry, request: JobRequest, *, job: str, invoker: str |
         model_name=deployment.model.name or "model",
         code_uri=None if code is None else normalise(code.code, what="code_configuration.code"),
         scoring_script=None if code is None else code.scoring_script,
-        settings=launching.per_device(request.overrides.apply(deployment.settings), launch),
+        settings=launching.per_device(effective, launch),
         launch=launch,
         instance_count=min(instances, launch.compute.max_instances or instances),
         memory_bytes=launching.local_memory(launch),

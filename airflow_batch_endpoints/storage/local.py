@@ -110,6 +110,22 @@ class LocalStore:
         with open(self._path(key), "rb") as file:
             yield file
 
+    def copy(self, source: str, target: str) -> None:
+        """Give an object a second name where the file system can, else copy it."""
+        try:
+            with self._temporary(target) as temporary:
+                try:
+                    os.link(self._path(source), temporary)
+                except FileNotFoundError:
+                    raise
+                except OSError:
+                    shutil.copyfile(self._path(source), temporary)
+                os.replace(temporary, self._path(target))
+        except FileNotFoundError:
+            raise
+        except OSError as error:
+            raise translate(error, f"writing {self._path(target)}") from error
+
     def walk(self, prefix: str) -> Iterator[str]:
         """Yield every key below a folder."""
         for folder, _, names in os.walk(self._path(prefix)):

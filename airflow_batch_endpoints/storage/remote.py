@@ -105,6 +105,11 @@ class RemoteStore:
         with retrying(f"reading {path}", lambda: self._fs.open(path, "rb")) as file:
             yield file
 
+    def copy(self, source: str, target: str) -> None:
+        """Have the store copy an object."""
+        path = self._path(target)
+        retrying(f"writing {path}", lambda: self._fs.cp_file(self._path(source), path))
+
     def walk(self, prefix: str) -> Iterator[str]:
         """Yield every key below a folder."""
         path = self._path(prefix)

@@ -47,6 +47,13 @@ class Store(Protocol):
         """Stream an object's content; ``FileNotFoundError`` when there is none."""
         ...
 
+    def copy(self, source: str, target: str) -> None:
+        """Make ``target`` the same object as ``source`` without moving its content through here; replaces what is there.
+
+        :raises FileNotFoundError: there is no such object.
+        """
+        ...
+
     def walk(self, prefix: str) -> Iterator[str]:
         """Yield the keys of every object below the folder ``prefix``, at any depth."""
         ...

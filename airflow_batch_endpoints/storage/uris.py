@@ -86,5 +86,5 @@ def join(uri: str, *names: str) -> str:
     """Return the URI of something below a folder. ``names`` are relative paths as they are, not encoded."""
     path = "/".join(names)
     if is_local(uri):
-        return _file_uri(os.path.join(local_path(uri), path))
+        return f"{uri.rstrip('/')}/{_file_uri(path).removeprefix('file://')}"
     return f"{uri.rstrip('/')}/{path}"

@@ -160,6 +160,10 @@ class InHand:
             batches = [Batch(batch.mini_batch, (item,)) for batch in batches for item in batch.items]
         return cls(shard, attempt, alone, deque(batches))
 
+    def attempts_at(self, batch: Batch) -> int:
+        """How often a batch has been tried, by whomever, with the try that is about to begin."""
+        return self.attempt + batch.tries + batch.deaths
+
     @property
     def items(self) -> int:
         """Items of the shard."""
@@ -394,7 +398,10 @@ class Coordinator:
                 self._beat()
             # Until the slot says that it started, it may be starting a process and running ``init()``.
             hand.deadline, hand.is_started = self._clock.monotonic() + self._rules.init_timeout, False
-            self._slots.submit(slot, ScoreWork(hand.shard.number, hand.batch.mini_batch, hand.batch.items))
+            self._slots.submit(
+                slot,
+                ScoreWork(hand.shard.number, hand.batch.mini_batch, hand.batch.items, hand.attempts_at(hand.batch)),
+            )
             return
         hand.batch = hand.deadline = None
         self._slots.submit(slot, self._seal(hand))
@@ -442,7 +449,7 @@ class Coordinator:
             self._seal_again(slot, hand, failure.summary)
             return
         tries = batch.tries + 1
-        names = batch.items[0].path if len(batch.items) == 1 else f"{len(batch.items)} items"
+        names = batch.items[0].label if len(batch.items) == 1 else f"{len(batch.items)} items"
         log.warning("mini-batch %d (%s), try %d: %s", batch.mini_batch, names, tries, failure.summary)
         if tries <= self._rules.max_retries:
             hand.todo.appendleft(Batch(batch.mini_batch, batch.items, tries, batch.deaths))
@@ -508,8 +515,8 @@ class Coordinator:
     def _condemn(self, hand: InHand, error_type: str, message: str, traceback: str = "") -> None:
         assert hand.batch is not None  # noqa: S101 - callers condemn what they have in hand
         item = hand.batch.items[0]
-        log.warning("dead letter: %s: %s: %s", item.path, error_type, message)
-        hand.failures.append((hand.batch, Failure(error_type, message, traceback, item=item.path)))
+        log.warning("dead letter: %s: %s: %s", item.label, error_type, message)
+        hand.failures.append((hand.batch, Failure(error_type, message, traceback, item=item.path, range=item.range)))
 
     def _deaths_alone(self, item: Item) -> int:
         """How many incarnations died while they ran this item with nothing beside it."""

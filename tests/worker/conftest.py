@@ -123,6 +123,33 @@ def eventually(what: Callable[[], Any], seconds: float = 60) -> Any:
     return found
 
 
+def save(model: Any, folder: Path, **options: Any) -> Path:
+    """Save a Python model as MLflow does."""
+    import mlflow
+
+    mlflow.pyfunc.save_model(folder, python_model=model, pip_requirements=["mlflow"], **options)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def doubling(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model that doubles ``x`` and adds the length of ``name``; it refuses negative numbers."""
+    import pandas as pd
+    from mlflow.models import infer_signature
+    from mlflow.pyfunc import PythonModel
+
+    class Model(PythonModel):
+        def predict(self, context: Any, model_input: Any, params: Any = None) -> Any:
+            if (model_input["x"] < 0).any():
+                raise ValueError("negative")
+            return model_input["x"] * 2 + model_input["name"].str.len()
+
+    example = pd.DataFrame({"x": [1.5], "name": ["a"]})
+    return save(
+        Model(), tmp_path_factory.mktemp("doubling") / "model", signature=infer_signature(example, pd.Series([4.0]))
+    )
+
+
 @pytest.fixture
 def make_job(tmp_path: Path) -> Iterator[Callable[..., Job]]:
     jobs: list[Job] = []

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.csv
 import pytest
 
-from tests.worker.conftest import Job
+from tests.worker.conftest import Job, save
 
 pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::UserWarning")
 
@@ -27,13 +27,6 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Any:
     model = flights.train_and_log(uri, root / "models")
     flights.write_daily_files(root / "flights")
     return root, uri, model
-
-
-def save(model: Any, folder: Path, **options: Any) -> Path:
-    import mlflow
-
-    mlflow.pyfunc.save_model(folder, python_model=model, pip_requirements=["mlflow"], **options)
-    return folder
 
 
 def test_flights_equal_the_plain_library_and_each_other(make_job: Callable[..., Job], registry: Any) -> None:
@@ -80,23 +73,6 @@ def test_an_unknown_model_is_one_sentence(make_job: Callable[..., Job], registry
         error = job.do("plan", code=2)["error"]
         assert error["type"] == "ModelError"
         assert reference in error["message"]
-
-
-@pytest.fixture(scope="session")
-def doubling(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    from mlflow.models import infer_signature
-    from mlflow.pyfunc import PythonModel
-
-    class Model(PythonModel):
-        def predict(self, context: Any, model_input: Any, params: Any = None) -> Any:
-            if (model_input["x"] < 0).any():
-                raise ValueError("negative")
-            return model_input["x"] * 2 + model_input["name"].str.len()
-
-    example = pd.DataFrame({"x": [1.5], "name": ["a"]})
-    return save(
-        Model(), tmp_path_factory.mktemp("doubling") / "model", signature=infer_signature(example, pd.Series([4.0]))
-    )
 
 
 def test_files_are_read_by_the_signature(make_job: Callable[..., Job], doubling: Path) -> None:

@@ -6,6 +6,7 @@ import json
 import logging
 from typing import Any
 
+from airflow_batch_endpoints.documents import sizes
 from airflow_batch_endpoints.exceptions import InputError, OutputExistsError, UserError
 from airflow_batch_endpoints.jobs import layout
 from airflow_batch_endpoints.jobs.spec import JobSpec, PinnedJob, PlanSummary
@@ -102,16 +103,14 @@ def _pin(store: Store, spec: JobSpec) -> PinnedJob:
     """Write the plan under a name of its own, then create ``job.json``; whoever is second takes the first one's."""
     spec = models.pin(spec)
     log.info("listing %s", spec.input_uri)
-    size = spec.settings.mini_batch_size
-    if not isinstance(size, int):
-        raise UserError(f"settings.mini_batch_size: {size!r} is not supported yet; give a number of files")
     slots = spec.instance_count * spec.settings.max_concurrency_per_instance
     listing = list_input(spec.input_uri, spec.allowed_input_uris)
-    is_file = listing.root != spec.input_uri and len(listing.files) == 1
+    is_file = listing.root != spec.input_uri and len(listing.sorted()[0]) == 1
     if spec.input_type is not None and is_file != (spec.input_type == "uri_file"):
         found = "a file" if is_file else "a folder or pattern"
         raise InputError(f"input {spec.input_uri} is {found}, and the request says {spec.input_type}")
-    plan = plans.make(listing, mini_batch_size=size, slots=slots)
+    size = sizes.parse(spec.settings.mini_batch_size)
+    plan = plans.make(listing, size=size, slots=slots, cut_files=not spec.is_script)
     content, digest = plans.encode(plan)
     key = layout.plan(digest)
     store.write(key, content)

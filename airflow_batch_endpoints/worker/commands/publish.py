@@ -76,7 +76,8 @@ def _publish(store: Store, job: str, submission: str, previous: dict[str, Any] |
     reserved = {layout.MANIFEST, layout.DEAD_LETTERS}
     if spec.settings.output_action == "append_row":
         log.info("writing %d rows to %s", counts.rows, spec.settings.output_file_name)
-        files = [output.write_rows(store, spec, commits)]
+        is_dataset = spec.settings.is_dataset
+        files = output.write_dataset(store, spec, commits) if is_dataset else [output.write_rows(store, spec, commits)]
         reserved.add(spec.settings.output_file_name)
     else:
         files = []

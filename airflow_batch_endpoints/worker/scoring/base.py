@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
-from airflow_batch_endpoints.planning.items import Item
+from airflow_batch_endpoints.planning.items import Item, RowRange
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -27,6 +27,8 @@ class ItemFailure:
     traceback: str = ""
     item: str | None = None
     """Path of the item; ``None`` when only the number is known."""
+    range: RowRange | None = None
+    """Which rows of it, when the item is a row range."""
     count: int = 1
     candidates: tuple[str, ...] = ()
     """Where to look when the items are not known."""
@@ -35,7 +37,7 @@ class ItemFailure:
     def of(cls, item: Item, error: BaseException) -> ItemFailure:
         """Describe why one item failed."""
         trace = "".join(tracebacks.format_exception(error, limit=-8))
-        return cls(type(error).__name__, str(error), trace, item=item.path)
+        return cls(type(error).__name__, str(error), trace, item=item.path, range=item.range)
 
 
 @dataclass

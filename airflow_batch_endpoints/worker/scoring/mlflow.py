@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +15,8 @@ import pyarrow as pa
 from airflow_batch_endpoints.exceptions import ModelError
 from airflow_batch_endpoints.jobs.spec import JobSpec
 from airflow_batch_endpoints.planning.items import Item
-from airflow_batch_endpoints.worker.scoring import reading
+from airflow_batch_endpoints.worker.publishing import schemas
+from airflow_batch_endpoints.worker.scoring import reading, spans
 from airflow_batch_endpoints.worker.scoring.base import ItemFailure, ScoredBatch, ScoringError
 from airflow_batch_endpoints.worker.scoring.fetching import local_files
 from airflow_batch_endpoints.worker.scoring.frames import PREDICTION
@@ -37,6 +38,7 @@ class MlflowScorer:
         self._scratch = scratch
         self._model: Any = None
         self._schema: Any = None
+        self._columns = reading.Columns(None)
 
     def load(self) -> None:
         """Load the model, once for all forked slots.
@@ -60,6 +62,8 @@ class MlflowScorer:
                 f"the MLflow model cannot be loaded here: {type(error).__name__}: {error}{unmet}"
             ) from error
         self._schema = self._model.metadata.get_input_schema()
+        settings = self._spec.settings
+        self._columns = reading.Columns(self._schema, settings.input_columns or () if settings.join_input else None)
 
     def init(self, slot: int) -> None:
         """Nothing: the model is there already."""
@@ -67,26 +71,47 @@ class MlflowScorer:
     def score(self, items: Sequence[Item]) -> ScoredBatch:
         """Read every file, predict them together, and say of each row which file it came from."""
         failures: list[ItemFailure] = []
-        with local_files(items, self._spec.allowed_input_uris, self._scratch) as paths:
-            if any(reading.is_image(item.path) for item in items):
-                return self._score_images(items, paths)
-            read: list[tuple[Item, pa.Table]] = []
-            for item, path in zip(items, paths, strict=True):
+        read: list[tuple[Item, pa.Table]] = []
+        whole = [item for item in items if item.range is None]
+        with local_files(whole, self._spec.allowed_input_uris, self._scratch) as paths:
+            path_of = dict(zip((item.number for item in whole), paths, strict=True))
+            if any(reading.is_image(item.path) for item in whole):
+                return self._score_images(items, [path_of.get(item.number, "") for item in items])
+            for item in items:
                 try:
-                    read.append((item, reading.read_table(path, item.path, self._schema)))
+                    read.append((item, self._read(item, path_of.get(item.number))))
                 except (OSError, ValueError, TypeError, KeyError, MemoryError, pa.ArrowException) as error:
                     failures.append(ItemFailure.of(item, error))
-        if not read:
+        if not sum(part.num_rows for _, part in read):
             return ScoredBatch(None, failures)
-        table = pa.concat_tables([table for _, table in read], promote_options="permissive")
-        if table.num_rows == 0:
-            return ScoredBatch(None, failures)
-        predictions = self._predict(reading.to_pandas(table, self._schema), table.num_rows)
         origin = _origin([(item, part.num_rows) for item, part in read])
-        return ScoredBatch(pa.table({**origin, **predictions}), failures)
+        joined = self._joined([part for _, part in read])
+        table = _concatenate([self._columns.of_model(part) for _, part in read])
+        del read
+        predictions = self._predict(reading.to_pandas(table, self._schema), table.num_rows)
+        _require_distinct(origin, joined, predictions)
+        return ScoredBatch(pa.table({**origin, **joined, **predictions}), failures)
+
+    def _read(self, item: Item, path: str | None) -> pa.Table:
+        if item.range is not None:
+            return spans.read(item, item.range, self._columns)
+        return reading.read_table(path, item.path, self._columns)
+
+    def _joined(self, tables: Sequence[pa.Table]) -> dict[str, pa.ChunkedArray]:
+        """Return the columns of the input that go beside the predictions, by the rules that hold for the whole output."""
+        parts = [part for table in tables if (part := self._columns.of_output(table)) is not None]
+        if not parts:
+            return {}
+        schema = schemas.unify(part.schema for part in parts)
+        joined = pa.concat_tables([schemas.conform(part, schema) for part in parts])
+        return dict(zip(joined.column_names, joined.columns, strict=True))
 
     def _score_images(self, items: Sequence[Item], paths: Sequence[str]) -> ScoredBatch:
         """Predict image by image, as Azure ML does: a model's tensor need not have a dimension for many."""
+        if self._columns.joined is not None:
+            raise ScoringError(
+                "join_input puts columns of tables beside the predictions, and images have none; leave it out"
+            )
         failures: list[ItemFailure] = []
         tables = []
         for item, path in zip(items, paths, strict=True):
@@ -106,13 +131,32 @@ class MlflowScorer:
         """Nothing to clean up."""
 
 
+def _concatenate(tables: Sequence[pa.Table]) -> pa.Table:
+    # Promoting costs much more than what it does for small files, which mostly have one schema.
+    if all(table.schema.equals(tables[0].schema) for table in tables):
+        return pa.concat_tables(tables)
+    return pa.concat_tables(tables, promote_options="permissive")
+
+
+def _require_distinct(origin: Iterable[str], joined: Iterable[str], predictions: Iterable[str]) -> None:
+    taken = sorted(set(joined) & {*origin, *predictions})
+    if taken:
+        raise ScoringError(
+            f"the input's columns {taken} have names that the output uses itself; pick others with settings.input_columns"
+        )
+
+
 def _origin(counts: Sequence[tuple[Item, int]], *, with_rows: bool = True) -> dict[str, pa.Array]:
     """Return the columns that say where each row came from."""
     indices = np.repeat(np.arange(len(counts), dtype=np.int32), [count for _, count in counts])
     names = pa.array([shown_path(item.path) for item, _ in counts], pa.string())
     columns: dict[str, pa.Array] = {FILE_NAME: pa.DictionaryArray.from_arrays(pa.array(indices), names)}
     if with_rows:
-        columns[ROW] = pa.array(np.concatenate([np.arange(count, dtype=np.int64) for _, count in counts]))
+        columns[ROW] = pa.array(
+            np.concatenate(
+                [np.arange(item.first_row, item.first_row + count, dtype=np.int64) for item, count in counts]
+            )
+        )
     return columns
 
 

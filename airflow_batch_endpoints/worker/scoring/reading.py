@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import os
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,8 @@ import pyarrow.parquet
 
 CSV, PARQUET, JSON_LINES = (".csv",), (".parquet", ".pqt"), (".jsonl",)
 IMAGES = (".png", ".jpg", ".jpeg", ".tiff", ".bmp", ".gif")
+COMPRESSED = (".gz", ".bz2", ".zst", ".lz4")
+"""Put after ``.csv`` and ``.jsonl``; the content is decompressed while it is read."""
 SUPPORTED = CSV + PARQUET + JSON_LINES + IMAGES
 
 _ARROW_TYPES = {
@@ -29,7 +32,7 @@ _ARROW_TYPES = {
 
 def suffix(name: str) -> str:
     """Return a name's extension in lower case, without what follows a question mark."""
-    return Path(name.partition("?")[0]).suffix.lower()
+    return os.path.splitext(name.partition("?")[0])[1].lower()
 
 
 def is_image(name: str) -> bool:
@@ -37,57 +40,126 @@ def is_image(name: str) -> bool:
     return suffix(name) in IMAGES
 
 
-def read_table(path: str, name: str, schema: Any) -> pa.Table:
-    """Read a file into a table with the columns of the model's signature, in its order and types.
+class Columns:
+    """Which columns are read of a file, and as what.
 
-    :param path: local file.
+    :param schema: MLflow's input schema, or ``None``: then the model gets every column as it comes.
+    :param joined: columns that go into the output beside the predictions: ``None`` for none, ``()`` for all.
+    """
+
+    def __init__(self, schema: Any, joined: Sequence[str] | None = None) -> None:
+        self.types = _column_types(schema)
+        self.optional = (
+            set()
+            if self.types is None
+            else {column.name for column in schema.inputs if not getattr(column, "required", True)}
+        )
+        self.joined = joined
+
+    @property
+    def is_all(self) -> bool:
+        """Whether every column of a file is read."""
+        return self.types is None or self.joined == ()
+
+    @property
+    def names(self) -> list[str]:
+        """The columns that are read, when not all are."""
+        return list(dict.fromkeys([*(self.types or ()), *(self.joined or ())]))
+
+    def of_model(self, table: pa.Table) -> pa.Table:
+        """Return what the model is given of a table that was read."""
+        return (
+            table if self.types is None else table.select([name for name in self.types if name in table.column_names])
+        )
+
+    def of_output(self, table: pa.Table) -> pa.Table | None:
+        """Return what goes into the output of a table that was read."""
+        if self.joined is None:
+            return None
+        return table.select(list(self.joined)) if self.joined else table
+
+
+def read_table(source: Any, name: str, columns: Columns, row_groups: Sequence[int] | None = None) -> pa.Table:
+    """Read a file, or a part of one, into a table.
+
+    :param source: local path, or an open file or buffer.
     :param name: how it is called in the input; its extension decides how it is read.
-    :param schema: MLflow's input schema, or ``None``: then every column is taken as it comes.
+    :param row_groups: which of a Parquet file; all by default.
     :raises ValueError: the file is not supported, lacks a column, or a value does not fit.
     """
-    kind = suffix(name)
-    types = _column_types(schema)
+    kind = format_of(name)
     if kind in CSV:
-        table = _read_csv(path, types)
+        table = _read_csv(source, columns)
     elif kind in PARQUET:
-        with pa.parquet.ParquetFile(path) as file:
-            wanted = None if types is None else [column for column in types if column in file.schema_arrow.names]
-            table = file.read(columns=wanted)
+        with pa.parquet.ParquetFile(source) as file:
+            known = set(file.schema_arrow.names)
+            wanted = None if columns.is_all else [column for column in columns.names if column in known]
+            groups = range(file.num_row_groups) if row_groups is None else row_groups
+            table = file.read_row_groups(list(groups), columns=wanted)
     elif kind in JSON_LINES:
-        table = pa.json.read_json(path)
+        table = pa.json.read_json(source)
     else:
-        raise ValueError(f"files of type {kind or '(none)'!r} are not supported; supported are {', '.join(SUPPORTED)}")
-    return table if types is None else _select(table, types, schema)
-
-
-def _read_csv(path: str, types: dict[str, pa.DataType | None] | None) -> pa.Table:
-    if Path(path).stat().st_size == 0:
-        raise ValueError("the file is empty; a CSV file starts with a line of column names")
-    known = {name: kind for name, kind in (types or {}).items() if kind is not None}
-    return pa.csv.read_csv(
-        path,
-        parse_options=pa.csv.ParseOptions(newlines_in_values=True),
-        # Names we do not need are not read; those that are missing are reported by us.
-        convert_options=pa.csv.ConvertOptions(column_types=known, strings_can_be_null=True),
-    )
-
-
-def _select(table: pa.Table, types: dict[str, pa.DataType | None], schema: Any) -> pa.Table:
-    optional = {column.name for column in schema.inputs if not getattr(column, "required", True)}
-    missing = [name for name in types if name not in table.column_names and name not in optional]
-    if missing:
         raise ValueError(
-            f"columns {missing} of the model's signature are missing; the file has {table.column_names[:50]}"
+            f"files of type {kind or '(none)'!r} are not supported; supported are {', '.join(SUPPORTED)}, and "
+            f"{', '.join(CSV + JSON_LINES)} compressed as {', '.join(COMPRESSED)}"
         )
-    columns = {}
+    return _select(table, columns)
+
+
+def format_of(name: str) -> str:
+    """Return the extension that decides how a file is read: ``.csv`` for ``a.csv.gz``."""
+    kind = suffix(name)
+    inner = suffix(os.path.splitext(name.partition("?")[0])[0]) if kind in COMPRESSED else ""
+    return inner if inner in CSV + JSON_LINES else kind
+
+
+def _read_csv(source: Any, columns: Columns) -> pa.Table:
+    if isinstance(source, str) and os.stat(source).st_size == 0:
+        raise ValueError("the file is empty; a CSV file starts with a line of column names")
+    types = {name: kind for name, kind in (columns.types or {}).items() if kind is not None}
+    # Names we do not need are not converted; those that are missing are reported by us.
+    table = _parse_csv(source, pa.csv.ConvertOptions(column_types=types, strings_can_be_null=True))
+    if columns.joined is None or columns.types is None:
+        return table
+    # What the signature does not type goes out as it stands in the file, so "007" and "NA" stay what they are.
+    names = table.column_names
+    untyped = [name for name in columns.joined or names if name in names and name not in columns.types]
+    if not untyped or len(set(names)) != len(names):
+        return table
+    if not isinstance(source, str):
+        source.seek(0)
+    options = pa.csv.ConvertOptions(column_types=dict.fromkeys(untyped, pa.string()), include_columns=untyped)
+    texts = _parse_csv(source, options)
+    for name in untyped:
+        table = table.set_column(names.index(name), name, texts[name])
+    return table
+
+
+def _parse_csv(source: Any, options: pa.csv.ConvertOptions) -> pa.Table:
+    return pa.csv.read_csv(source, parse_options=pa.csv.ParseOptions(newlines_in_values=True), convert_options=options)
+
+
+def _select(table: pa.Table, columns: Columns) -> pa.Table:
+    """Check that all is there, and bring the model's columns to its types."""
+    found = dict(zip(table.column_names, table.columns, strict=True))
+    types = columns.types or {}
+    if len(found) != table.num_columns:
+        wanted = table.column_names if columns.joined == () else columns.names
+        twice = sorted({name for name in wanted if table.column_names.count(name) > 1})
+        if twice:
+            raise ValueError(f"columns {twice} are there more than once, so which is meant cannot be told")
+    missing = [name for name in types if name not in found and name not in columns.optional]
+    if missing:
+        raise ValueError(f"columns {missing} of the model's signature are missing; the file has {list(found)[:50]}")
+    missing = [name for name in columns.joined or () if name not in found]
+    if missing:
+        raise ValueError(f"columns {missing} of settings.input_columns are missing; the file has {list(found)[:50]}")
+    if columns.types is None:
+        return table
     for name, kind in types.items():
-        if name not in table.column_names:
-            continue
-        column = table[name]
-        if kind is not None and column.type != kind:
-            column = _cast(name, column, kind)
-        columns[name] = column
-    return pa.table(columns)
+        if kind is not None and name in found and found[name].type != kind:
+            found[name] = _cast(name, found[name], kind)
+    return pa.table(found if columns.is_all else {name: found[name] for name in columns.names if name in found})
 
 
 def _cast(name: str, column: pa.ChunkedArray, kind: pa.DataType) -> pa.ChunkedArray:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from airflow_batch_endpoints.planning.items import Item
+from airflow_batch_endpoints.planning.items import Item, RowRange
 
 
 @dataclass(frozen=True)
@@ -17,9 +17,23 @@ class Failure:
     traceback: str = ""
     item: str | None = None
     """The guilty item's path; ``None`` when only their number is known."""
+    range: RowRange | None = None
+    """Which rows of it, when the item is a row range."""
     count: int = 1
     candidates: tuple[str, ...] = ()
     """The items among which the guilty ones are, when they are not known."""
+
+    @classmethod
+    def of_message(cls, message: dict[str, Any]) -> Failure:
+        """Return a failure that travelled as a JSON object."""
+        span = message.get("range")
+        return cls(
+            **{
+                **message,
+                "candidates": tuple(message.get("candidates", ())),
+                "range": None if span is None else RowRange(**span),
+            }
+        )
 
     @property
     def summary(self) -> str:
@@ -34,6 +48,8 @@ class ScoreWork:
     shard: int
     mini_batch: int
     items: tuple[Item, ...]
+    attempt: int = 1
+    """How often these items have been tried, by whomever, this time included."""
 
 
 @dataclass(frozen=True)

@@ -216,7 +216,7 @@ class SlotPool:
             if answer is None or "failure" in answer:
                 child.wait()
                 failure = (
-                    Failure(**answer["failure"])
+                    Failure.of_message(answer["failure"])
                     if answer is not None
                     else Failure("WorkerDied", f"the process {_ending(child.returncode)} while it loaded the model")
                 )
@@ -364,12 +364,10 @@ def _event(slot: int, message: dict[str, Any]) -> Event:
     if name in kinds:
         content = dict(content)
         if name == "scored":
-            content["failures"] = tuple(
-                Failure(**{**failure, "candidates": tuple(failure["candidates"])}) for failure in content["failures"]
-            )
+            content["failures"] = tuple(map(Failure.of_message, content["failures"]))
             content["files"] = tuple((file, path) for file, path in content["files"])
         elif name == "sealed":
             content["files"], content["schemas"] = tuple(content["files"]), tuple(content["schemas"])
         return kinds[name](slot=slot, **content)
-    failure = Failure(**content)
+    failure = Failure.of_message(content)
     return InitFailed(slot, failure) if name == "init_failed" else Failed(slot, failure)

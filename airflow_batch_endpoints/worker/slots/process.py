@@ -18,6 +18,7 @@ from airflow_batch_endpoints.jobs.spec import JobSpec
 from airflow_batch_endpoints.planning.items import Item
 from airflow_batch_endpoints.worker import scoring
 from airflow_batch_endpoints.worker.processes import signal_when_parent_ends
+from airflow_batch_endpoints.worker.scoring import provenance
 from airflow_batch_endpoints.worker.scoring.base import Scorer
 from airflow_batch_endpoints.worker.slots import sealing
 from airflow_batch_endpoints.worker.slots.channel import Channel
@@ -129,10 +130,12 @@ def serve(channel: Channel, scorer: Scorer, setup: dict[str, Any], slot: int) ->
             if "score" in message:
                 channel.send({"started": {}})
                 work = message["score"]
-                items = [Item(**item) for item in work["items"]]
-                channel.send({"scored": sealing.keep(scorer.score(items), scratch)})
+                batch = scorer.score([Item.of_message(item) for item in work["items"]])
+                if spec.settings.provenance:
+                    batch.table = provenance.add(batch.table, spec, int(work["attempt"]))
+                channel.send({"scored": sealing.keep(batch, scratch)})
             else:
-                channel.send({"sealed": sealing.seal(message["seal"], spec.output_uri, setup["incarnation"])})
+                channel.send({"sealed": sealing.seal(message["seal"], spec, setup["incarnation"])})
         except BaseException as error:  # noqa: BLE001 - scripts raise SystemExit too; the slot lives on
             channel.send({"failed": describe(error)})
     scorer.close()

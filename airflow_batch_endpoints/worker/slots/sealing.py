@@ -12,12 +12,15 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from airflow_batch_endpoints.jobs import layout
+from airflow_batch_endpoints.jobs.spec import JobSpec
 from airflow_batch_endpoints.storage import open_store
 from airflow_batch_endpoints.storage.store import Store
 from airflow_batch_endpoints.worker.scoring.base import ScoredBatch
 
 MAX_MESSAGE, MAX_TRACEBACK = 2_000, 4_000
 _CHUNK = 1 << 20
+CHUNK_ROWS = 65_536
+"""Most rows of a record batch in a stream."""
 
 
 def keep(batch: ScoredBatch, scratch: Path) -> dict[str, Any]:
@@ -31,7 +34,8 @@ def keep(batch: ScoredBatch, scratch: Path) -> dict[str, Any]:
     if batch.table is not None and batch.table.num_columns:
         path = scratch / f"{os.getpid()}-{os.urandom(8).hex()}.stream"
         with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_stream(sink, batch.table.schema) as writer:
-            writer.write_table(batch.table)
+            # In pieces, so that publishing never needs a mini-batch whole, however large it is.
+            writer.write_table(batch.table, max_chunksize=CHUNK_ROWS)
         stream, schema = str(path), base64.b64encode(batch.table.schema.serialize()).decode()
     return {
         "stream": stream,
@@ -42,17 +46,25 @@ def keep(batch: ScoredBatch, scratch: Path) -> dict[str, Any]:
     }
 
 
-def seal(work: dict[str, Any], output_uri: str, incarnation: str) -> dict[str, Any]:
+def seal(work: dict[str, Any], spec: JobSpec, incarnation: str) -> dict[str, Any]:
     """Store what the mini-batches of a shard gave.
 
     :param work: a :class:`~airflow_batch_endpoints.worker.slots.events.SealWork` as a message.
     :return: the fields of a :class:`~airflow_batch_endpoints.worker.slots.events.Sealed`.
     """
-    store = open_store(output_uri)
+    store = open_store(spec.output_uri)
     shard = int(work["shard"])
     streams = [scored["stream"] for scored in work["scored"] if scored["stream"] is not None]
+    schemas = list(dict.fromkeys(scored["schema"] for scored in work["scored"] if scored["schema"]))
     part, size, digest = None, 0, ""
-    if streams:
+    if spec.settings.is_dataset and len(schemas) == 1:
+        # All rows have one schema, so this is how they are published unless those of other shards differ.
+        from airflow_batch_endpoints.worker.publishing import parts
+
+        part = layout.part(shard, incarnation, "parquet")
+        with store.writer(part) as target:
+            size, digest = parts.write_parquet(streams, target)
+    elif streams:
         part = layout.part(shard, incarnation, "arrow")
         with store.writer(part) as target:
             size, digest = _concatenate(streams, target)
@@ -67,7 +79,7 @@ def seal(work: dict[str, Any], output_uri: str, incarnation: str) -> dict[str, A
         "files": [_store_file(store, layout.part(shard, incarnation, "files"), *file) for file in written],
         "bytes": size,
         "sha256": digest,
-        "schemas": list(dict.fromkeys(scored["schema"] for scored in work["scored"] if scored["schema"])),
+        "schemas": schemas,
     }
     for stream in streams:
         Path(stream).unlink(missing_ok=True)
@@ -96,6 +108,8 @@ def _dead_letters(mini_batch: int, attempts: int, failure: dict[str, Any]) -> st
         "message": failure["message"][:MAX_MESSAGE],
         "traceback": failure["traceback"][-MAX_TRACEBACK:],
     }
+    if failure["range"] is not None:
+        letter["range"] = failure["range"]
     if failure["item"] is None:
         letter["candidates"] = [_shown(path) for path in failure["candidates"]]
     return (json.dumps(letter) + "\n") * int(failure["count"])

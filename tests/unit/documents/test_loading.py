@@ -9,6 +9,7 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
+from airflow_batch_endpoints.documents import sizes
 from airflow_batch_endpoints.documents.base import digest
 from airflow_batch_endpoints.documents.deployment import ModelDeployment, PipelineDeployment
 from airflow_batch_endpoints.documents.endpoint import Endpoint
@@ -75,8 +76,8 @@ def test_references_to_models(reference: str, uri: str, name: str | None) -> Non
     [
         ("settings.mini_batch_size", 0, "at least 1"),
         ("settings.mini_batch_size", True, "True"),
-        ("settings.mini_batch_size", "64MB", "not supported yet"),
-        ("settings.mini_batch_size", "50000 rows", "not supported yet"),
+        ("settings.mini_batch_size", "64 parsecs", "50000 rows"),
+        ("settings.mini_batch_size", "0MB", "64MB"),
         ("settings.mini_batch_size", "many", "a number of files"),
         ("settings.error_threshold", -2, "-1"),
         ("settings.error_threshold", "101%", "share"),
@@ -84,7 +85,8 @@ def test_references_to_models(reference: str, uri: str, name: str | None) -> Non
         ("settings.retry_settings.timeout", 0, "259200"),
         ("settings.output_file_name", "../x.csv", "plain file name"),
         ("settings.output_file_name", "x.exe", ".parquet"),
-        ("settings.output_file_name", "predictions/", "not supported yet"),
+        ("settings.output_file_name", "a/b/", "a folder's name"),
+        ("settings.input_columns", ["x"], "set join_input: true"),
         ("settings.output_action", "append", "append_row"),
         ("settings.max_concurrency_per_instance", 1.5, "whole number"),
         ("settings.environment_variables.AZUREML_MODEL_DIR", "x", "reserved"),
@@ -108,6 +110,43 @@ def test_every_problem_names_field_value_and_what_is_allowed(field: str, value: 
     place[last] = value
     (problem,) = problems(yaml.safe_dump(content))
     assert problem.startswith(f"d.yml: {'model.path' if field == 'model' else field}: ")
+    assert sentence in problem
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [
+        (10, (10, "files")),
+        ("64MB", (64_000_000, "bytes")),
+        ("64 MiB", (64 * 2**20, "bytes")),
+        ("1kb", (1000, "bytes")),
+        ("2 TiB", (2**41, "bytes")),
+        ("50000 rows", (50_000, "rows")),
+        (" 1 row ", (1, "rows")),
+    ],
+)
+def test_sizes_of_mini_batches(text: int | str, size: tuple[int, str]) -> None:
+    assert sizes.parse(text) == size
+    assert sizes.parse(deployment(settings={"mini_batch_size": text}).settings.mini_batch_size) == size
+
+
+@pytest.mark.parametrize(
+    ("settings", "is_script", "sentence"),
+    [
+        (
+            {"mini_batch_size": "5 rows"},
+            True,
+            "settings.mini_batch_size: found '5 rows'; a scoring script gets whole files",
+        ),
+        ({"join_input": True}, True, "settings.join_input: a scoring script returns what it wants"),
+        ({"join_input": True, "output_format": "azureml"}, False, "settings.join_input: output_format: azureml"),
+        ({"provenance": True, "output_format": "azureml"}, False, "settings.provenance: output_format: azureml"),
+        ({"output_file_name": "p/", "output_format": "azureml"}, False, "settings.output_file_name: output_format"),
+    ],
+)
+def test_settings_that_cannot_go_together(settings: dict[str, Any], is_script: bool, sentence: str) -> None:
+    code = {"code_configuration": {"code": "c", "scoring_script": "s.py"}} if is_script else {}
+    (problem,) = problems(yaml.safe_dump({**GOOD, **code, "settings": settings}))
     assert sentence in problem
 
 

@@ -4,16 +4,25 @@ import os
 import subprocess
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from airflow_batch_endpoints.documents.sizes import Size
 from airflow_batch_endpoints.exceptions import InputError
+from airflow_batch_endpoints.planning import packing
 from airflow_batch_endpoints.planning import plan as plans
 from airflow_batch_endpoints.planning.listing import Listing, list_input
-from airflow_batch_endpoints.planning.packing import MAX_SHARDS, pack
 from airflow_batch_endpoints.storage.local import LocalStore
 from airflow_batch_endpoints.storage.uris import normalise
+
+
+def listing_of(files: dict[str, int]) -> Listing:
+    listing = Listing("file:///in")
+    for path, size in files.items():
+        listing.add(os.fsencode(path), size)
+    return listing
 
 
 @given(
@@ -22,13 +31,13 @@ from airflow_batch_endpoints.storage.uris import normalise
     slots=st.integers(1, 64),
 )
 def test_packing_loses_nothing_and_keeps_the_order(sizes: list[int], mini_batch_size: int, slots: int) -> None:
-    listing = Listing("file:///in", [(f"{number:04}", size) for number, size in enumerate(sizes)])
-    plan = plans.make(listing, mini_batch_size=mini_batch_size, slots=slots)
+    listing = listing_of({f"{number:04}": size for number, size in enumerate(sizes)})
+    plan = plans.make(listing, size=Size(mini_batch_size, "files"), slots=slots)
     shards = [plan.shard(number) for number in range(plan.shard_count)]
     mini_batches = [mini_batch for shard in shards for mini_batch in shard.mini_batches]
     items = [item for mini_batch in mini_batches for item in mini_batch.items]
     assert [(item.number, item.path, item.size) for item in items] == [
-        (n, p, s) for n, (p, s) in enumerate(listing.files)
+        (number, f"{number:04}", size) for number, size in enumerate(sizes)
     ]
     assert [mini_batch.number for mini_batch in mini_batches] == list(range(plan.mini_batch_count))
     assert all(len(mini_batch.items) == mini_batch_size for mini_batch in mini_batches[:-1])
@@ -37,10 +46,9 @@ def test_packing_loses_nothing_and_keeps_the_order(sizes: list[int], mini_batch_
 
 
 def test_a_job_has_at_most_so_many_shards() -> None:
-    _, shards = pack([100 * 2**20] * 25_000, mini_batch_size=1, slots=1000)
-    assert len(shards) <= MAX_SHARDS
-    _, shards = pack([10] * 1000, mini_batch_size=1, slots=2)
-    assert len(shards) <= 70
+    shards = packing.shard(np.full(25_000, 100 * 2**20), slots=1000)
+    assert len(shards) <= packing.MAX_SHARDS
+    assert len(packing.shard(np.full(1000, 10), slots=2)) <= 70
 
 
 @given(
@@ -51,8 +59,8 @@ def test_a_job_has_at_most_so_many_shards() -> None:
 def test_a_plan_survives_its_file_whatever_the_names(
     paths: list[bytes], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    listing = Listing("file:///in", [(os.fsdecode(path), 1) for path in paths])
-    plan = plans.make(listing, mini_batch_size=3, slots=1)
+    listing = listing_of({os.fsdecode(path): 1 for path in paths})
+    plan = plans.make(listing, size=Size(3, "files"), slots=1)
     content, digest = plans.encode(plan)
     assert plans.encode(plan) == (content, digest)
     store = LocalStore(str(tmp_path_factory.mktemp("plan")))
@@ -79,7 +87,8 @@ def folder(tmp_path: Path) -> Path:
 
 
 def names(uri: object, *allowed: object) -> list[str]:
-    return [path for path, _ in list_input(normalise(str(uri)), [normalise(str(prefix)) for prefix in allowed]).files]
+    paths, _ = list_input(normalise(str(uri)), [normalise(str(prefix)) for prefix in allowed]).sorted()
+    return [os.fsdecode(path) for path in paths.to_pylist()]
 
 
 def test_folders_files_and_patterns(folder: Path) -> None:

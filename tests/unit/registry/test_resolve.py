@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from airflow_batch_endpoints.config import Settings
-from airflow_batch_endpoints.documents.job import request_from_conf
+from airflow_batch_endpoints.documents.job import parse_assignments, request_from_conf
 from airflow_batch_endpoints.documents.loading import loads
 from airflow_batch_endpoints.exceptions import UserError
 from airflow_batch_endpoints.jobs.spec import JobSpec
@@ -30,6 +30,11 @@ def registry(monkeypatch: pytest.MonkeyPatch) -> Registry:
         {"name": "other"},
         {"name": "small", "type": "local", "memory": "1Gi", "max_instances": 3},
         {**deployment, "name": "main", "settings": {"mini_batch_size": 7, "error_threshold": 5}},
+        {
+            **deployment,
+            "name": "scripted",
+            "code_configuration": {"code": "file:///artifacts/code", "scoring_script": "score.py"},
+        },
         {**deployment, "name": "wide", "compute": "small", "resources": {"instance_count": 9}},
     ]
     registry = Registry(MemoryStore())
@@ -50,6 +55,13 @@ def test_defaults_and_overrides(registry: Registry) -> None:
     assert (spec.settings.mini_batch_size, spec.settings.retry_settings.max_retries) == (3, 1)
     assert spec.output_uri == "s3://lake/out/mine"
     assert spec.settings.error_threshold == 5
+
+
+def test_a_job_may_ask_for_row_ranges(registry: Registry) -> None:
+    for size in ("64MB", "50000 rows"):
+        assert resolved(registry, **parse_assignments([f"mini_batch_size={size}"])).settings.mini_batch_size == size
+    assert resolved(registry, deployment="scripted", mini_batch_size="64MB").settings.mini_batch_size == "64MB"
+    assert resolved(registry, output_file_name="predictions/").settings.is_dataset
 
 
 def test_a_compute_bounds_instances_and_memory(registry: Registry) -> None:
@@ -77,11 +89,15 @@ def test_outputs_of_jobs_with_hostile_names_stay_below_their_endpoint(registry: 
         ({"input": "gopher://x/y"}, "scheme"),
         ({"input": "s3://lake/raw2/x"}, "allowed_input_uris"),
         ({"output": "file:///data/out"}, "allowed_output_uris"),
-        ({"deployment": "ghost"}, "there is: main, wide"),
+        ({"deployment": "ghost"}, "there is: main, scripted, wide"),
         ({"endpoint": "ghost"}, "there is"),
         ({"endpoint": "other"}, "no default deployment"),
         ({"mini_batch_size": 0}, "mini_batch_size"),
         ({"mini_batch_size": "many"}, "mini_batch_size"),
+        (
+            {"mini_batch_size": "5 rows", "deployment": "scripted"},
+            "settings.mini_batch_size|a scoring script gets whole files",
+        ),
         ({"surprise": 1}, "surprise"),
         ({"input": ""}, "input"),
         ({"input": None}, "input"),

@@ -81,32 +81,6 @@ def test_reach_follows_links(tmp_path: Path) -> None:
 # -- stores -------------------------------------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def s3() -> Iterator[str]:
-    from moto.server import ThreadedMotoServer
-
-    server = ThreadedMotoServer(port=0)
-    server.start()
-    host, port = server.get_host_and_port()
-    old = {
-        name: os.environ.get(name)
-        for name in ("AWS_ENDPOINT_URL", "AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_DEFAULT_REGION")
-    }
-    os.environ |= {
-        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
-        "AWS_ACCESS_KEY_ID": "x",
-        "AWS_SECRET_ACCESS_KEY": "x",
-        "AWS_DEFAULT_REGION": "us-east-1",
-    }
-    import s3fs
-
-    s3fs.S3FileSystem().mkdir("bucket")
-    yield "s3://bucket/job"
-    server.stop()
-    for name, value in old.items():
-        os.environ.pop(name) if value is None else os.environ.update({name: value})
-
-
 @pytest.fixture(params=["local", "s3"])
 def store(request: pytest.FixtureRequest, tmp_path: Path) -> Store:
     if request.param == "local":
@@ -208,3 +182,16 @@ def test_http_goes_no_further_than_allowed(server: str, tmp_path: Path) -> None:
         download(f"{server.replace('127.0.0.1', 'localhost')}/data/x.csv", tmp_path / "y", ["http://example.org"])
     with pytest.raises(InputError, match="404"):
         download(f"{server}/missing", tmp_path / "y", allowed)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_a_copy(store: Store) -> None:
+    store.write("a/x", b"one")
+    store.copy("a/x", "b/y")
+    store.copy("a/x", "b/y")
+    assert store.read("b/y") == b"one"
+    store.delete("a")
+    assert store.read("b/y") == b"one"
+    with pytest.raises(FileNotFoundError):
+        store.copy("a/x", "b/z")
+    assert store.list("b") == ["b/y"]
