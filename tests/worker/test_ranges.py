@@ -214,6 +214,8 @@ def parts_of(job: Job, *, interrupt: bool = False) -> list[bytes]:
         first.communicate()
     workers = [job.start("score", "--instance", str(instance)) for instance in range(2)]
     assert [worker.communicate()[0] and worker.returncode for worker in workers] == [0, 0]
+    (job.output / "predictions").mkdir()
+    (job.output / "predictions" / "part-00099.parquet").write_bytes(b"what a publication that was interrupted left")
     assert job.do("publish")["rows"] == 20
     files = job.manifest()["files"]
     assert [file["name"] for file in files] == [f"predictions/part-{n:05}.parquet" for n in range(10)]

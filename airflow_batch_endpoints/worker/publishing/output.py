@@ -52,6 +52,11 @@ def write_dataset(store: Store, spec: JobSpec, commits: Sequence[Commit]) -> lis
             for table in parts.read(store, commit):
                 writer.write(schemas.conform(table, schema))
         files.append(file.described(name, commit.rows))
+    # What a publication of another job left that was interrupted while it was replaced must not be read as ours.
+    ours = {file["name"] for file in files}
+    for name in store.list(spec.settings.output_file_name.rstrip("/")):
+        if name not in ours:
+            store.delete(name)
     return files
 
 
