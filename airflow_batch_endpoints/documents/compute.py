@@ -101,6 +101,8 @@ class LocalCompute(Document):
     name: Name
     description: str | None = None
     tags: Tags = {}
+    build_environments: bool = True
+    """Whether an environment is built for jobs whose requirements the worker's own environment does not meet."""
     memory: Annotated[str, AfterValidator(_memory)] | None = None
     """Most memory of one instance's slots together, such as ``2Gi``; a slot beyond it is killed."""
     max_instances: Annotated[Whole, Field(ge=1)] | None = None
@@ -136,6 +138,8 @@ class KubernetesCompute(Document):
     namespace: Annotated[str, AfterValidator(_dns_label)] = "default"
     image: str | None = None
     """Image of deployments that name none (``environment.image``)."""
+    build_environments: bool = False
+    """Whether an environment is built in the pods of jobs whose requirements the image does not meet."""
     image_pull_policy: Literal["Always", "IfNotPresent", "Never"] | None = None
     image_pull_secrets: tuple[str, ...] = ()
     resources: PodResources = PodResources()

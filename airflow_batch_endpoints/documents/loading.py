@@ -198,7 +198,7 @@ def _check_files(document: Document, source: str, base: Path) -> list[Problem]:
                 )
             )
     environment = document.environment
-    if environment and isinstance(environment.conda_file, str):
+    if environment and isinstance(environment.conda_file, str) and is_relative_path(environment.conda_file):
         problems += _check_path(base, environment.conda_file, source, "environment.conda_file")
     return problems
 

@@ -16,6 +16,8 @@ STORAGE = ("AWS_*", "GOOGLE_*", "GCS_*", "AZURE_STORAGE_*", "AZURE_CLIENT_*", "A
 """What storage libraries read: the compute's own access to inputs and outputs."""
 REGISTRY = ("MLFLOW_*",)
 """What MLflow reads. Scripts do not get it: their model is fetched for them."""
+INDEXES = ("UV_*", "PIP_*", "XDG_CACHE_HOME")
+"""Where packages come from. Scripts do not get it: what they need is installed for them."""
 OWN = ("BATCH_ENDPOINTS_*",)
 
 

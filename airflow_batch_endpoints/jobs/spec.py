@@ -27,6 +27,17 @@ class JobReference(BaseModel):
     launch: Launch = Launch()
 
 
+class LockedEnvironment(BaseModel):
+    """What slots run in that is not the worker's own environment: a Python and every package with its version."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    python: str
+    """Such as ``3.11``."""
+    packages: tuple[str, ...]
+    """Such as ``numpy==1.26.4``."""
+
+
 class JobSpec(JobReference):
     """One job, resolved: what Airflow hands to ``worker plan`` and what ``_batch/job.json`` pins.
 
@@ -49,6 +60,11 @@ class JobSpec(JobReference):
     code_uri: str | None = None
     """Folder of the scoring script; ``None`` for an MLflow model without code."""
     scoring_script: str | None = None
+
+    conda_file: str | dict[str, Any] | None = None
+    """What the deployment asks to run in: the URI of a conda file, or its content."""
+    environment: LockedEnvironment | None = None
+    """What the slots run in, once ``plan`` has resolved it; ``None`` for the worker's own environment."""
 
     settings: DeploymentSettings
     """The deployment's settings with the overrides of this job applied."""

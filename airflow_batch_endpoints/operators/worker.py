@@ -239,6 +239,7 @@ class BatchWorkerOperator(BaseOperator):
             environment.BASICS,
             environment.STORAGE,
             environment.REGISTRY,
+            environment.INDEXES,
             environment.OWN,
             options.local_environment,
         )

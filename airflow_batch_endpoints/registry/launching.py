@@ -127,6 +127,8 @@ def _places(spec: JobSpec) -> Iterator[tuple[str, str]]:
     yield "model", spec.model_uri
     if spec.code_uri is not None:
         yield "code", spec.code_uri
+    if isinstance(spec.conda_file, str):
+        yield "conda file", spec.conda_file
 
 
 def _mounts(compute: KubernetesCompute) -> Iterable[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from airflow_batch_endpoints.config import Settings
 from airflow_batch_endpoints.documents.deployment import FieldError, ModelDeployment
 from airflow_batch_endpoints.documents.endpoint import Endpoint
@@ -61,6 +63,7 @@ def resolve(registry: Registry, request: JobRequest, *, job: str, invoker: str |
         model_name=deployment.model.name or "model",
         code_uri=None if code is None else normalise(code.code, what="code_configuration.code"),
         scoring_script=None if code is None else code.scoring_script,
+        conda_file=_conda_file(deployment),
         settings=launching.per_device(effective, launch),
         launch=launch,
         instance_count=min(instances, launch.compute.max_instances or instances),
@@ -83,6 +86,11 @@ def choose_deployment(registry: Registry, request: JobRequest) -> Stored:
             f"set a default: airflow batch-endpoints set-default {request.endpoint} DEPLOYMENT"
         )
     return registry.deployment(request.endpoint, name)
+
+
+def _conda_file(deployment: ModelDeployment) -> str | dict[str, Any] | None:
+    found = deployment.environment.conda_file if deployment.environment is not None else None
+    return normalise(found, what="environment.conda_file") if isinstance(found, str) else found
 
 
 def _model_uri(path: str) -> str:

@@ -14,6 +14,7 @@ REMOTE_SCHEMES = ("s3", "gs", "gcs", "abfs", "abfss", "az", "adl", "http", "http
 SCHEMES = ("file", *REMOTE_SCHEMES)
 MAX_LENGTH = 4096
 _SCHEME = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*):")
+_CREDENTIALS = re.compile(r"://[^/@\s]+@")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
@@ -21,6 +22,11 @@ def shown(value: object, length: int = 120) -> str:
     """Return a value as it may stand in a message: escaped and shortened."""
     text = ascii(value)
     return text if len(text) <= length else f"{text[:length]}..."
+
+
+def without_credentials(text: str) -> str:
+    """Return a text with nothing in front of the hosts of the URLs in it."""
+    return _CREDENTIALS.sub("://", text)
 
 
 def normalise(uri: str, *, what: str = "uri", base: Path | None = None) -> str:

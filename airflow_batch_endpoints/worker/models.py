@@ -8,11 +8,13 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from airflow_batch_endpoints.exceptions import InfrastructureError, ModelError
 from airflow_batch_endpoints.jobs.spec import JobSpec
+from airflow_batch_endpoints.storage import open_store
 from airflow_batch_endpoints.storage.uris import is_local, local_path, normalise, shown
 
 log = logging.getLogger(__name__)
@@ -20,6 +22,8 @@ log = logging.getLogger(__name__)
 _REGISTRY_SCHEMES = ("models:/", "runs:/", "mlflow-artifacts:/")
 _DIRECT_SCHEMES = ("file:", "s3:", "gs:", "gcs:", "abfs:", "abfss:", "az:", "adl:")
 _NO_MLFLOW = 77
+REQUIREMENTS, CONDA = "requirements.txt", "conda.yaml"
+"""Where a model of MLflow says what it needs; the first decides."""
 
 
 def pin(spec: JobSpec) -> JobSpec:
@@ -36,6 +40,23 @@ def pin(spec: JobSpec) -> JobSpec:
     answer = _ask_mlflow("resolve", spec.model_uri)
     log.info("model %s is %s", spec.model_uri, answer["model_uri"])
     return spec.model_copy(update={"model_uri": answer["model_uri"], "model_artifact_uri": answer["artifact_uri"]})
+
+
+def requirements(spec: JobSpec) -> tuple[str, str] | None:
+    """Return what the model says it needs: :data:`REQUIREMENTS` or :data:`CONDA`, and what is in it; ``None`` if it says nothing.
+
+    :param spec: the job, with its model pinned.
+    """
+    uri = spec.model_artifact_uri or spec.model_uri
+    if not uri.startswith(_DIRECT_SCHEMES):
+        answer = _ask_mlflow("requirements", uri)
+        return (answer["name"], answer["text"]) if answer["name"] else None
+    store = open_store(uri)
+    for name in (REQUIREMENTS, CONDA):
+        content = store.read(name)
+        if content is not None:
+            return name, content.decode("utf-8", "replace")
+    return None
 
 
 def fetch(spec: JobSpec, folder: Path) -> Path:
@@ -155,6 +176,16 @@ def _resolve(uri: str) -> dict[str, str]:
     return {"model_uri": uri, "artifact_uri": normalise(artifacts) if artifacts.startswith("file:") else artifacts}
 
 
+def _requirements(uri: str) -> dict[str, str]:
+    import mlflow
+
+    there = {Path(file.path).name for file in mlflow.artifacts.list_artifacts(artifact_uri=uri)}
+    for name in (REQUIREMENTS, CONDA):
+        if name in there:
+            return {"name": name, "text": mlflow.artifacts.load_text(f"{uri.rstrip('/')}/{name}")}
+    return {"name": "", "text": ""}
+
+
 def _download(uri: str, folder: str) -> dict[str, str]:
     import mlflow
 
@@ -164,6 +195,13 @@ def _download(uri: str, folder: str) -> dict[str, str]:
     return {"path": mlflow.artifacts.download_artifacts(artifact_uri=uri, dst_path=folder)}
 
 
+_QUESTIONS: dict[str, Callable[..., dict[str, str]]] = {
+    "resolve": _resolve,
+    "requirements": _requirements,
+    "download": _download,
+}
+
+
 def _answer(arguments: list[str]) -> int:
     try:
         from mlflow.exceptions import MlflowException
@@ -171,7 +209,7 @@ def _answer(arguments: list[str]) -> int:
         return _NO_MLFLOW
     answer: dict[str, str]
     try:
-        answer = _resolve(arguments[1]) if arguments[0] == "resolve" else _download(arguments[1], arguments[2])
+        answer = _QUESTIONS[arguments[0]](*arguments[1:])
     except MlflowException as error:
         is_missing = error.error_code in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE")
         answer = {"missing" if is_missing else "error": str(error.message).splitlines()[0]}

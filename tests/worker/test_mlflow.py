@@ -161,7 +161,8 @@ def test_the_statsmodels_case(make_job: Callable[..., Job], cases: Path) -> None
 
 def test_a_model_that_does_not_load_here_says_what_it_asks_for(make_job: Callable[..., Job], cases: Path) -> None:
     case = cases / "heart-mlflow-nocode-csv"
-    job = make_job(input_uri=(case / "data").as_uri(), model_uri=(case / "model").as_uri())
+    launch = {"compute": {"type": "local", "name": "local", "build_environments": False}}
+    job = make_job(input_uri=(case / "data").as_uri(), model_uri=(case / "model").as_uri(), launch=launch)
     job.do("plan")
     error = job.do("score", "--instance", "0", code=2)["error"]
     assert error["type"] == "ModelError"

@@ -16,6 +16,7 @@ from airflow_batch_endpoints.planning.probe import creates_exclusively
 from airflow_batch_endpoints.storage import open_store
 from airflow_batch_endpoints.storage.store import Store
 from airflow_batch_endpoints.worker import models
+from airflow_batch_endpoints.worker.environments import locking
 
 log = logging.getLogger(__name__)
 
@@ -102,6 +103,7 @@ def _require_exclusive_create(store: Store, spec: JobSpec) -> None:
 def _pin(store: Store, spec: JobSpec) -> PinnedJob:
     """Write the plan under a name of its own, then create ``job.json``; whoever is second takes the first one's."""
     spec = models.pin(spec)
+    spec = spec.model_copy(update={"environment": locking.lock(spec)})
     log.info("listing %s", spec.input_uri)
     slots = spec.instance_count * spec.settings.max_concurrency_per_instance
     listing = list_input(spec.input_uri, spec.allowed_input_uris)

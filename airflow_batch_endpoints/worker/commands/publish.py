@@ -93,6 +93,7 @@ def _publish(store: Store, job: str, submission: str, previous: dict[str, Any] |
         "deployment": spec.deployment,
         "deployment_revision": spec.deployment_revision,
         "model_uri": spec.model_uri,
+        "environment": None if spec.environment is None else spec.environment.model_dump(mode="json"),
         "invoker": spec.invoker,
         "input_uri": spec.input_uri,
         "counts": {

@@ -8,6 +8,7 @@ import os
 import secrets
 import shutil
 import signal
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -23,6 +24,7 @@ from airflow_batch_endpoints.planning import plan as plans
 from airflow_batch_endpoints.storage import open_store
 from airflow_batch_endpoints.storage.store import Store
 from airflow_batch_endpoints.worker import models, processes
+from airflow_batch_endpoints.worker.environments import building
 from airflow_batch_endpoints.worker.ledger import Ledger
 from airflow_batch_endpoints.worker.protocol import Coordinator, Progress, Rules
 from airflow_batch_endpoints.worker.slots.pool import SlotPool, SlotSetup
@@ -125,6 +127,12 @@ def _slots(spec: JobSpec, scratch: Path, incarnation: str) -> Iterator[SlotPool]
     """Fetch model and code once for the instance, and offer slots that use them."""
     model = models.fetch(spec, scratch / "fetched")
     code = models.fetch_code(spec, scratch / "fetched")
+    python, variables = [sys.executable], slot_environment(spec, models.model_dir(spec, model, scratch))
+    if spec.environment is not None:
+        built = building.interpreter(spec.environment)
+        package = building.expose_package(scratch / "package")
+        # -P: nothing is imported from the folder that the coordinator happens to be in.
+        python, variables = [str(built), "-P"], building.variables(variables, built, package)
     pool = SlotPool(
         count=spec.settings.max_concurrency_per_instance,
         setup=SlotSetup(
@@ -135,7 +143,8 @@ def _slots(spec: JobSpec, scratch: Path, incarnation: str) -> Iterator[SlotPool]
             incarnation=incarnation,
             parent=os.getpid(),
         ),
-        environment=slot_environment(spec, models.model_dir(spec, model, scratch)),
+        python=python,
+        environment=variables,
         start_method=spec.settings.slot_start_method,
         memory_bytes=spec.memory_bytes,
         devices=devices(spec.launch.gpus, os.environ.get("CUDA_VISIBLE_DEVICES")),

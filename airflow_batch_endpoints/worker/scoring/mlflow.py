@@ -209,25 +209,11 @@ def _arrow(column: Any) -> pa.Array:
 
 def _unmet_requirements(model: Path) -> str:
     """Name the packages that are not as the model's own requirements ask."""
-    from importlib.metadata import PackageNotFoundError, version
-
-    from packaging.requirements import InvalidRequirement, Requirement
+    from airflow_batch_endpoints.worker.environments.wanted import from_requirements, unmet_requirements
 
     try:
-        lines = (model / "requirements.txt").read_text(encoding="utf-8").splitlines()
+        text = (model / "requirements.txt").read_text(encoding="utf-8")
+        unmet = unmet_requirements(from_requirements(text, "requirements.txt").requirements)
     except OSError:
         return ""
-    unmet = []
-    for line in lines:
-        try:
-            requirement = Requirement(line.strip())
-        except InvalidRequirement:
-            continue
-        try:
-            found = version(requirement.name)
-        except PackageNotFoundError:
-            unmet.append(f"{requirement} (not installed)")
-            continue
-        if not requirement.specifier.contains(found, prereleases=True):
-            unmet.append(f"{requirement} ({found} is installed)")
     return f"\nIts requirements.txt asks for {', '.join(unmet)}." if unmet else ""

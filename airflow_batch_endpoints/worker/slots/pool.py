@@ -77,6 +77,7 @@ class SlotPool:
     :param count: how many slots.
     :param setup: what the processes need to know.
     :param environment: their whole environment; nothing is inherited.
+    :param python: the interpreter they run in, with its options; the coordinator's own by default.
     :param start_method: ``fork`` (load once, then fork) or ``spawn`` (each slot loads by itself).
     :param memory_bytes: most memory of all slots together; beyond it the largest slot is killed.
     :param devices: an accelerator for each slot, as ``CUDA_VISIBLE_DEVICES`` names it; none by default.
@@ -88,6 +89,7 @@ class SlotPool:
         count: int,
         setup: SlotSetup,
         environment: dict[str, str],
+        python: Sequence[str] = (sys.executable,),
         start_method: str = "fork",
         memory_bytes: int | None = None,
         devices: Sequence[str] = (),
@@ -96,6 +98,7 @@ class SlotPool:
         self._setup = json.dumps(asdict(setup))
         self._scratch = Path(setup.scratch)
         self._environment = environment
+        self._python = python
         # What has spoken to an accelerator cannot be forked, and each slot gets to see another one.
         self._forks = start_method == "fork" and not devices
         self._devices = devices
@@ -229,7 +232,7 @@ class SlotPool:
         self, arguments: list[str], *descriptors: int, environment: dict[str, str] | None = None
     ) -> subprocess.Popen[bytes]:
         """Start a slot process; the second descriptor is its standard output and error."""
-        command = [sys.executable, "-m", "airflow_batch_endpoints.worker.slots.process", *arguments]
+        command = [*self._python, "-m", "airflow_batch_endpoints.worker.slots.process", *arguments]
         return subprocess.Popen(
             command,
             env={**self._environment, **(environment or {}), "BATCH_ENDPOINTS_SLOT": self._setup},

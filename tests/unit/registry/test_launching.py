@@ -167,3 +167,16 @@ def test_a_specification_goes_through_json_and_holds_no_secret() -> None:
 def test_each_field_has_its_rule(field: str, value: Any, sentence: str) -> None:
     with pytest.raises(DocumentError, match=sentence):
         job({"image": "w", field: value})
+
+
+@pytest.mark.parametrize("conda_file", ["s3://lake/conda.yml", {"dependencies": ["python=3.11", {"pip": ["x==1"]}]}])
+def test_the_environment_a_deployment_asks_for_goes_with_the_job(conda_file: Any) -> None:
+    spec = job({"image": "w", "build_environments": True}, {"environment": {"conda_file": conda_file}})
+    assert spec.conda_file == conda_file
+    assert spec.launch.compute.build_environments
+    assert not job({"image": "w"}).launch.compute.build_environments, "in pods only when the compute says so"
+
+
+def test_a_conda_file_of_this_machine_is_refused_for_pods() -> None:
+    with pytest.raises(UserError, match="conda file file:///here/conda.yml"):
+        job({"image": "w"}, {"environment": {"conda_file": "file:///here/conda.yml"}})
