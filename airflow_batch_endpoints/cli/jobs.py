@@ -1,4 +1,4 @@
-"""Commands for jobs: invoke, list, show, stream, cancel, download."""
+"""Commands for jobs: invoke, replay, list, show, stream, cancel, download."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from airflow_batch_endpoints.cli.printing import command, note, one, rows, say
 from airflow_batch_endpoints.computes.kubernetes import pod
 from airflow_batch_endpoints.config import settings
 from airflow_batch_endpoints.documents.job import parse_assignments, request_from_conf
-from airflow_batch_endpoints.exceptions import ConflictError
+from airflow_batch_endpoints.exceptions import ConflictError, InputError
 from airflow_batch_endpoints.jobs import naming
 from airflow_batch_endpoints.jobs.command_line import Command
 from airflow_batch_endpoints.jobs.spec import JobSpec
@@ -34,18 +34,43 @@ EXIT_CODES = {"Completed": 0, "Canceled": 4, "Failed": 5}
 @command
 def invoke(args: Any) -> None:
     """Start a job, and follow it when asked."""
+    _start(args, {"input": normalise(args.input, what="--input"), "input_type": args.input_type})
+
+
+@command
+def replay(args: Any) -> None:
+    """Start a job that scores the dead letters of another."""
+    job = runs.find(args.endpoint, args.job)
+    if job["state"] != "Completed":
+        raise ConflictError(
+            f"job {args.job!r} is {job['state']}; only a completed job has dead letters to replay. A failed one is resumed by "
+            "clearing its run"
+        )
+    if not job["counts"]["failed"]:
+        raise InputError(
+            f"job {args.job!r} has no dead letters: all of its items succeeded, so there is nothing to replay"
+        )
+    _start(args, {"replay_of": args.job})
+
+
+def _start(args: Any, source: dict[str, Any]) -> None:
+    """Start a job on an input or on another's dead letters, and follow it when asked."""
     conf = {
-        "input": normalise(args.input, what="--input"),
+        **source,
         "deployment": args.deployment,
         "output": normalise(args.output, what="--output") if args.output else None,
-        "input_type": args.input_type,
         **parse_assignments(args.assignments),
     }
     conf = {name: value for name, value in conf.items() if value is not None}
     name = naming.check_job_name(args.job_name) if args.job_name else naming.new_job_name()
     # The task resolves it again; here it is so that mistakes are told before anything is started.
     spec = resolve(
-        registry(), request_from_conf(args.endpoint, conf), job=name, invoker=getpass.getuser(), settings=settings()
+        registry(),
+        request_from_conf(args.endpoint, conf),
+        job=name,
+        invoker=getpass.getuser(),
+        settings=settings(),
+        find_job=lambda other: runs.reference(args.endpoint, other),
     )
     if args.dry_run:
         _show_plan(spec)

@@ -55,7 +55,8 @@ def form(entry: dict[str, Any]) -> dict[str, Param]:
             # Required, which the form cannot say without refusing to open: plan says it when it is missing.
             type=["null", "string"],
             title="Input",
-            description_md="URI of a file, a folder or a pattern, such as `s3://lake/raw/2024-01-01/`. **Required.**",
+            description_md="URI of a file, a folder or a pattern, such as `s3://lake/raw/2024-01-01/`. **Required**, unless a "
+            "job is replayed.",
         ),
         "deployment": Param(
             None,
@@ -69,6 +70,13 @@ def form(entry: dict[str, Any]) -> dict[str, Param]:
             type=["null", "string"],
             title="Output",
             description_md="URI of a folder for this job alone. Empty: `<endpoint>/<job>` below the default output.",
+        ),
+        "replay_of": Param(
+            None,
+            type=["null", "string"],
+            title="Replay",
+            description_md="Name of a completed job of this endpoint: instead of an input, its dead letters are scored again, by "
+            "the deployment it had unless another is named.",
         ),
         "instance_count": override(
             "Instances", "How many instances share the work. Empty: as deployed.", "integer", minimum=1, maximum=1000

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field
+from pydantic import AfterValidator
 
 from airflow_batch_endpoints.documents.base import Part
 from airflow_batch_endpoints.documents.deployment import (
@@ -50,13 +50,21 @@ class JobOverrides(Part):
         return settings.model_copy(update=changes)
 
 
+def _job_name(value: str) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.~:+-]{0,249}", value):
+        raise ValueError("the name of a job: letters, digits and any of _ . ~ : + -")
+    return value
+
+
 class JobRequest(Part):
     """One invocation."""
 
     endpoint: str
     deployment: str | None = None
     """``None`` for the endpoint's default."""
-    input_uri: str = Field(min_length=1)
+    input_uri: str | None = None
+    replay_of: Annotated[str, AfterValidator(_job_name)] | None = None
+    """Name of a completed job of the endpoint, whose dead letters are the input."""
     input_type: Literal["uri_folder", "uri_file"] | None = None
     output_uri: str | None = None
     """``None`` for a folder of its own below ``[batch_endpoints] default_output_uri``."""
@@ -68,31 +76,32 @@ OVERRIDES = ("instance_count", "mini_batch_size", "error_threshold", "output_fil
 
 
 def request_from_conf(endpoint: str, conf: dict[str, Any]) -> JobRequest:
-    """Read the flat parameters of a DAG run: ``input``, ``deployment``, ``output``, ``input_type`` and the overrides.
+    """Read the flat parameters of a DAG run: ``input`` or ``replay_of``, ``deployment``, ``output``, ``input_type``, overrides.
 
     :raises DocumentError: with every problem.
     """
     from airflow_batch_endpoints.documents.validation import validate
 
     given = {name: value for name, value in conf.items() if value not in (None, "")}
-    known = {"input", "deployment", "output", "input_type", *OVERRIDES}
+    known = {"input", "replay_of", "deployment", "output", "input_type", *OVERRIDES}
     unknown = sorted(given.keys() - known)
     if unknown:
         raise DocumentError(
             [Problem("job request", name, f"no such field; a job has {', '.join(sorted(known))}") for name in unknown]
         )
-    if "input" not in given:
-        raise DocumentError([Problem("job request", "input", "missing; give the URI of a file, a folder or a pattern")])
+    if ("input" in given) == ("replay_of" in given):
+        found = "both" if "input" in given else "missing"
+        message = "give either the URI of a file, a folder or a pattern, or replay_of, the name of a completed job"
+        raise DocumentError([Problem("job request", "input", f"{found}; {message}")])
     overrides: dict[str, Any] = {name: _as_written(given[name]) for name in OVERRIDES[:4] if name in given}
     retries = {name: _as_written(given[name]) for name in OVERRIDES[4:] if name in given}
     if retries:
         overrides["retry_settings"] = retries
     data: dict[str, Any] = {
         "endpoint": endpoint,
-        "input_uri": given["input"],
         "overrides": overrides,
-        **{name: given[name] for name in ("deployment", "input_type") if name in given},
-        **({"output_uri": given["output"]} if "output" in given else {}),
+        **{name: given[name] for name in ("replay_of", "deployment", "input_type") if name in given},
+        **{f"{name}_uri": given[name] for name in ("input", "output") if name in given},
     }
     return validate(JobRequest, data, "job request")
 

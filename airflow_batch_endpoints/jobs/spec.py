@@ -10,6 +10,17 @@ from airflow_batch_endpoints.documents.deployment import DeploymentSettings
 from airflow_batch_endpoints.jobs.launch import Launch
 
 
+class Replay(BaseModel):
+    """Whose dead letters a job scores again."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    job: str
+    """The name of that job."""
+    output_uri: str
+    """Where its output is."""
+
+
 class JobReference(BaseModel):
     """What the tasks of a job know of it: whose it is, where it reads and writes, and how its workers are launched."""
 
@@ -24,6 +35,8 @@ class JobReference(BaseModel):
     """Normalised URI of a file, a folder or a glob."""
     output_uri: str
     """Normalised URI of the job's own folder."""
+    replay: Replay | None = None
+    """Whose dead letters are the items, if not all of the input is."""
     launch: Launch = Launch()
 
 

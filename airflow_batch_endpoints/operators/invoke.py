@@ -51,6 +51,7 @@ class BatchInvokeOperator(BaseOperator):
 
     :param endpoint: name of the endpoint (templated).
     :param input_data: URI of a file, a folder or a pattern (templated).
+    :param replay_of: instead of an input, the name of a completed job of the endpoint, whose dead letters are scored (templated).
     :param deployment: name of the deployment; the endpoint's default by default (templated).
     :param output_uri: URI of a folder for this job alone; by default below ``[batch_endpoints] default_output_uri`` (templated).
     :param settings: overrides for this job: ``instance_count``, ``mini_batch_size``, ``error_threshold``, ``output_file_name``,
@@ -61,7 +62,7 @@ class BatchInvokeOperator(BaseOperator):
     :return: the job's summary: state, counts, files, ``output_uri``; without waiting ``{"endpoint", "job"}``.
     """
 
-    template_fields: Sequence[str] = ("endpoint", "input_data", "deployment", "output_uri", "settings")
+    template_fields: Sequence[str] = ("endpoint", "input_data", "replay_of", "deployment", "output_uri", "settings")
     operator_extra_links = (BatchJobLink(),)
     ui_color = "#e8f0fe"
 
@@ -69,7 +70,8 @@ class BatchInvokeOperator(BaseOperator):
         self,
         *,
         endpoint: str,
-        input_data: str,
+        input_data: str | None = None,
+        replay_of: str | None = None,
         deployment: str | None = None,
         output_uri: str | None = None,
         settings: dict[str, Any] | None = None,
@@ -81,6 +83,7 @@ class BatchInvokeOperator(BaseOperator):
         super().__init__(**kwargs)
         self.endpoint = endpoint
         self.input_data = input_data
+        self.replay_of = replay_of
         self.deployment = deployment
         self.output_uri = output_uri
         self.settings = settings
@@ -179,6 +182,7 @@ class BatchInvokeOperator(BaseOperator):
     def _conf(self) -> dict[str, Any]:
         parameters = {
             "input": self.input_data,
+            "replay_of": self.replay_of,
             "deployment": self.deployment,
             "output": self.output_uri,
             **(self.settings or {}),

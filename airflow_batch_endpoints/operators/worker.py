@@ -21,12 +21,13 @@ from airflow_batch_endpoints.computes.local import LocalWorker
 from airflow_batch_endpoints.computes.outcome import Outcome
 from airflow_batch_endpoints.jobs import environment
 from airflow_batch_endpoints.jobs.command_line import Command, worker_arguments
+from airflow_batch_endpoints.jobs.naming import dag_id
 from airflow_batch_endpoints.triggers.job import any_succeeded, cancellation
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from airflow_batch_endpoints.jobs.spec import JobSpec
+    from airflow_batch_endpoints.jobs.spec import JobReference, JobSpec
     from airflow_batch_endpoints.operators.pod import BatchWorkerPodOperator
 
 SPEC_KEY = "job_spec"
@@ -35,7 +36,7 @@ PROGRESS_SECONDS = 2.0
 """Least seconds between two reports of progress to Airflow."""
 QUOTA_SECONDS = 30.0
 """Seconds between two requests for a pod that a quota has no room for."""
-_REFERENCE = ("endpoint", "deployment", "job", "invoker", "input_uri", "output_uri", "launch")
+_REFERENCE = ("endpoint", "deployment", "job", "invoker", "input_uri", "output_uri", "replay", "launch")
 """What the other tasks are told of the job: the fields of :class:`~airflow_batch_endpoints.jobs.spec.JobReference`."""
 
 
@@ -145,10 +146,18 @@ class BatchWorkerOperator(BaseOperator):
                 job=self._job_name(context),
                 invoker=run.triggering_user_name,
                 settings=settings(),
+                find_job=lambda name: self._find_job(context, name),
             )
         except UserError as error:
             context["ti"].xcom_push(ERROR, str(error))
             raise AirflowFailException(str(error)) from None
+
+    def _find_job(self, context: Context, name: str) -> JobReference | None:
+        """Return what another job of the endpoint was resolved to."""
+        from airflow_batch_endpoints.jobs.spec import JobReference
+
+        found = context["ti"].xcom_pull(dag_id=dag_id(self.endpoint), run_id=name, task_ids="plan", key=JOB)
+        return None if found is None else JobReference.model_validate(found)
 
     def _job_name(self, context: Context) -> str:
         """The run id is the job's name; inline in a DAG of one's own, the task tells jobs of a run apart."""

@@ -21,6 +21,17 @@ class RowRange:
     file_size: int
     """Bytes of the whole file, as listed: a file that has changed cannot be read by this range."""
 
+    @classmethod
+    def of_message(cls, message: dict[str, Any]) -> RowRange:
+        """Return a range that travelled as a JSON object.
+
+        :raises TypeError, ValueError: when it is none.
+        """
+        span = cls(**message)
+        if not all(type(value) is int and value >= 0 for value in vars(span).values()) or span.start >= span.end:
+            raise ValueError(f"{message} is no row range")
+        return span
+
 
 @dataclass(frozen=True)
 class Item:
@@ -40,7 +51,7 @@ class Item:
     def of_message(cls, message: dict[str, Any]) -> Item:
         """Return an item that travelled as a JSON object."""
         span = message.get("range")
-        return cls(**{**message, "range": None if span is None else RowRange(**span)})
+        return cls(**{**message, "range": None if span is None else RowRange.of_message(span)})
 
     @property
     def first_row(self) -> int:

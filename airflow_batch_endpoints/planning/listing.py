@@ -17,6 +17,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from airflow_batch_endpoints.exceptions import InputError
+from airflow_batch_endpoints.planning.items import RowRange
 from airflow_batch_endpoints.storage.reach import is_within
 from airflow_batch_endpoints.storage.uris import is_local, local_path, normalise, shown
 
@@ -37,6 +38,8 @@ class Listing:
         self.root = root
         self.skipped: dict[str, int] = {}
         """Why files were left out, and how many."""
+        self.ranges: dict[bytes, tuple[RowRange, ...]] = {}
+        """Which rows of a file are meant, where not the whole file is."""
         self._paths: list[bytes] = []
         self._sizes: list[int] = []
         self._chunks: list[tuple[pa.Array, pa.Array]] = []

@@ -18,7 +18,7 @@ from airflow_batch_endpoints.documents.sizes import Size
 from airflow_batch_endpoints.exceptions import InfrastructureError, InputError
 from airflow_batch_endpoints.planning import packing
 from airflow_batch_endpoints.planning.items import Item, MiniBatch, RowRange, Shard
-from airflow_batch_endpoints.planning.ranges import Cut, cut
+from airflow_batch_endpoints.planning.ranges import WHOLE, Cut, cut, known
 from airflow_batch_endpoints.storage.store import Store
 from airflow_batch_endpoints.storage.uris import join
 
@@ -90,16 +90,18 @@ def make(listing: Listing, *, size: Size, slots: int, cut_files: bool = True) ->
     :param size: how much makes a mini-batch. A number of files is decided by the list alone; for a number of bytes the big
         files are looked into, for a number of rows all of them.
     :param slots: scoring processes of the whole job.
-    :param cut_files: whether files may be cut into row ranges; a scoring script gets whole ones.
+    :param cut_files: whether files may be scored in row ranges; a scoring script gets whole ones.
     :raises InputError: there would be more than :data:`MAX_RANGES` row ranges.
     """
     paths, sizes = listing.sorted()
     items = pa.table({"path": paths, "size": sizes})
-    if size.unit == "files":
+    if cut_files and (size.unit != "files" or listing.ranges):
+        items, weights = _cut(listing, items, size)
+        starts = packing.group(weights, size.amount)
+    elif size.unit == "files":
         starts = np.arange(0, len(paths), size.amount)
     else:
-        items, weights = _cut(listing.root, items, size) if cut_files else (items, sizes.to_numpy())
-        starts = packing.group(weights, size.amount)
+        starts = packing.group(sizes.to_numpy(), size.amount)
     item_sizes = items["size"].to_numpy()
     shards = packing.shard(np.add.reduceat(item_sizes, starts), slots=slots)
     lengths = np.diff(np.append(starts, len(item_sizes)))
@@ -107,7 +109,7 @@ def make(listing: Listing, *, size: Size, slots: int, cut_files: bool = True) ->
     return Plan(listing.root, items, starts[shards].tolist())
 
 
-def _cut(root: str, files: pa.Table, size: Size) -> tuple[pa.Table, packing.Numbers]:
+def _cut(listing: Listing, files: pa.Table, size: Size) -> tuple[pa.Table, packing.Numbers]:
     """Return the items that files become, and what each weighs in a mini-batch."""
     positions: list[int] = []
     sizes: list[int] = []
@@ -117,7 +119,12 @@ def _cut(root: str, files: pa.Table, size: Size) -> tuple[pa.Table, packing.Numb
         zip(files["path"].to_pylist(), files["size"].to_pylist(), strict=True)
     ):
         name = os.fsdecode(path)
-        found = cut(join(root, name), name, file_size, size)
+        if decided := listing.ranges.get(path):
+            found = known(name, decided)
+        elif size.unit == "files":
+            found = WHOLE
+        else:
+            found = cut(join(listing.root, name), name, file_size, size)
         pieces = found.ranges or (None,)
         positions += [position] * len(pieces)
         sizes += found.sizes or (file_size,)
@@ -135,6 +142,8 @@ def _cut(root: str, files: pa.Table, size: Size) -> tuple[pa.Table, packing.Numb
 
 
 def _weights(found: Cut, file_size: int, size: Size) -> list[int]:
+    if size.unit == "files":
+        return [1] * max(1, len(found.ranges))
     if size.unit == "bytes":
         return list(found.sizes or (file_size,))
     if found.ranges:

@@ -30,7 +30,7 @@ class Cut:
     """What became of one file."""
 
     ranges: tuple[RowRange, ...] = ()
-    """At least two, or none when the file stays whole."""
+    """None when the file stays whole."""
     sizes: tuple[int, ...] = ()
     """Bytes of each range."""
     rows: int | None = None
@@ -38,6 +38,13 @@ class Cut:
 
 
 WHOLE = Cut()
+
+
+def known(path: str, ranges: tuple[RowRange, ...]) -> Cut:
+    """Return ranges of a file that are decided already, as a cut of it."""
+    is_parquet = path.lower().endswith(PARQUET)
+    sizes = (span.file_size if is_parquet else span.end - span.start for span in ranges)
+    return Cut(ranges, tuple(sizes), sum(span.rows for span in ranges))
 
 
 def cut(uri: str, path: str, file_size: int, size: Size) -> Cut:

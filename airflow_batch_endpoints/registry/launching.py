@@ -124,6 +124,8 @@ def require_shared_storage(spec: JobSpec) -> None:
 def _places(spec: JobSpec) -> Iterator[tuple[str, str]]:
     yield "input", spec.input_uri
     yield "output", spec.output_uri
+    if spec.replay is not None:
+        yield f"output of job {spec.replay.job!r}", spec.replay.output_uri
     yield "model", spec.model_uri
     if spec.code_uri is not None:
         yield "code", spec.code_uri

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from airflow_batch_endpoints.config import Settings
@@ -10,22 +11,37 @@ from airflow_batch_endpoints.documents.endpoint import Endpoint
 from airflow_batch_endpoints.documents.job import JobRequest
 from airflow_batch_endpoints.exceptions import DocumentError, NotFoundError, Problem, UserError
 from airflow_batch_endpoints.jobs.naming import path_name
-from airflow_batch_endpoints.jobs.spec import JobSpec
+from airflow_batch_endpoints.jobs.spec import JobReference, JobSpec, Replay
 from airflow_batch_endpoints.registry import launching
 from airflow_batch_endpoints.registry.registry import Registry, Stored
 from airflow_batch_endpoints.storage.reach import check_reach
 from airflow_batch_endpoints.storage.uris import join, normalise
 
+FindJob = Callable[[str], JobReference | None]
+"""Tells of a job by its name, among those of one endpoint; ``None`` when there is none, or it was never planned."""
 
-def resolve(registry: Registry, request: JobRequest, *, job: str, invoker: str | None, settings: Settings) -> JobSpec:
+
+def resolve(
+    registry: Registry,
+    request: JobRequest,
+    *,
+    job: str,
+    invoker: str | None,
+    settings: Settings,
+    find_job: FindJob = lambda _: None,
+) -> JobSpec:
     """Resolve a request.
 
     :param job: name of the job, which is the run id.
     :param invoker: who asked, as Airflow knows them.
+    :param find_job: tells of other jobs of the endpoint, for requests to replay one.
     :raises NotFoundError: no such endpoint, deployment or compute, or no default.
     :raises ReachError: input or output are outside what jobs may reach.
     :raises UserError: the deployment cannot run here.
     """
+    replayed = None if request.replay_of is None else _replayed(request.replay_of, request.endpoint, find_job)
+    if replayed is not None and request.deployment is None:
+        request = request.model_copy(update={"deployment": replayed.deployment})
     stored = choose_deployment(registry, request)
     deployment = stored.document
     if not isinstance(deployment, ModelDeployment):
@@ -35,7 +51,7 @@ def resolve(registry: Registry, request: JobRequest, *, job: str, invoker: str |
         )
     compute = registry.compute(deployment.compute or settings.default_compute).document
     launch = launching.pin(registry, deployment, compute, invoker=invoker, settings=settings)
-    input_uri = normalise(request.input_uri, what="input")
+    input_uri = replayed.input_uri if replayed is not None else normalise(request.input_uri or "", what="input")
     check_reach(input_uri, settings.allowed_input_uris, what="input", option="allowed_input_uris")
     if request.output_uri is None:
         output_uri = join(settings.default_output_uri, request.endpoint, path_name(job))
@@ -57,6 +73,7 @@ def resolve(registry: Registry, request: JobRequest, *, job: str, invoker: str |
         invoker=invoker,
         input_uri=input_uri,
         input_type=request.input_type,
+        replay=None if replayed is None else _replay(replayed, settings),
         output_uri=output_uri,
         allowed_input_uris=settings.allowed_input_uris,
         model_uri=_model_uri(deployment.model.path),
@@ -86,6 +103,22 @@ def choose_deployment(registry: Registry, request: JobRequest) -> Stored:
             f"set a default: airflow batch-endpoints set-default {request.endpoint} DEPLOYMENT"
         )
     return registry.deployment(request.endpoint, name)
+
+
+def _replayed(name: str, endpoint: str, find_job: FindJob) -> JobReference:
+    found = find_job(name)
+    if found is None:
+        raise NotFoundError(
+            f"there is no job {name!r} of endpoint {endpoint!r} to replay, or it was never planned; see: airflow batch-endpoints "
+            f"jobs list {endpoint}"
+        )
+    return found
+
+
+def _replay(job: JobReference, settings: Settings) -> Replay:
+    allowed = (*settings.allowed_output_uris, *settings.allowed_input_uris)
+    check_reach(job.output_uri, allowed, what=f"output of job {job.job!r}", option="allowed_output_uris")
+    return Replay(job=job.job, output_uri=job.output_uri)
 
 
 def _conda_file(deployment: ModelDeployment) -> str | dict[str, Any] | None:

@@ -25,6 +25,7 @@ from sqlalchemy.orm import Session
 
 from airflow_batch_endpoints.exceptions import ConflictError, NotFoundError, UserError
 from airflow_batch_endpoints.jobs.naming import DAG_PREFIX, cancel_key, dag_id, request_digest
+from airflow_batch_endpoints.jobs.spec import JobReference
 from airflow_batch_endpoints.jobs.states import TERMINAL, job_state
 
 DAG_FILE = "batch_endpoints.dag_file"
@@ -87,6 +88,14 @@ def find(endpoint: str, job: str) -> Job:
                 f"there is no job {job!r} of endpoint {endpoint!r}; see: airflow batch-endpoints jobs list {endpoint}"
             )
         return _describe(session, run)
+
+
+def reference(endpoint: str, job: str) -> JobReference | None:
+    """Return what a job was resolved to; ``None`` when there is none, or it was never planned."""
+    with create_session() as session:
+        run = _run(session, endpoint, job)
+        planned = [] if run is None else _xcoms(session, run).get(("plan", "job"), [])
+        return JobReference.model_validate(planned[0]) if planned else None
 
 
 def recent(endpoint: str | None = None, *, limit: int = 25) -> list[Job]:
@@ -165,6 +174,7 @@ def _describe(session: Session, run: DagRun) -> Job:
         "state": state,
         "compute": ", ".join(sorted({*said.get(("score", "compute"), []), *_pinned_compute(job)})) or None,
         "invoker": run.triggering_user_name,
+        "replay_of": (job.get("replay") or {}).get("job") or (run.conf or {}).get("replay_of"),
         "input": job.get("input_uri") or (run.conf or {}).get("input"),
         "output": job.get("output_uri"),
         "created": _time(run.queued_at or run.run_after),

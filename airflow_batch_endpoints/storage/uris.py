@@ -24,6 +24,11 @@ def shown(value: object, length: int = 120) -> str:
     return text if len(text) <= length else f"{text[:length]}..."
 
 
+def shown_path(path: str) -> str:
+    """Return a relative path as text; bytes that are not UTF-8 are escaped."""
+    return os.fsencode(path).decode("utf-8", "backslashreplace")
+
+
 def without_credentials(text: str) -> str:
     """Return a text with nothing in front of the hosts of the URLs in it."""
     return _CREDENTIALS.sub("://", text)

@@ -12,6 +12,15 @@ from tests.integration.conftest import RealAirflow
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 
 ECHO = "import os\ndef init(): pass\ndef run(b): return [os.path.basename(p) for p in b]\n"
+PICKY = """
+import os
+def init(): pass
+def run(mini_batch):
+    for path in mini_batch:
+        if int(open(path).read()) % 3 == 0:
+            raise ValueError("divisible by three")
+    return [os.path.basename(path) for path in mini_batch]
+"""
 SLOW = (
     "import os, time\ndef init(): pass\ndef run(b):\n    time.sleep(0.4)\n    return [os.path.basename(p) for p in b]\n"
 )
@@ -142,6 +151,37 @@ def test_a_running_job_keeps_its_deployment(airflow: RealAirflow) -> None:
     airflow.cli("delete", "changing", "--yes")
     assert "changing" not in airflow.cli("list").stdout
     assert airflow.job("changing", "steady")["state"] == "Completed", "jobs outlive their endpoint"
+
+
+def test_dead_letters_are_replayed_with_another_deployment(airflow: RealAirflow) -> None:
+    folder = airflow.script_endpoint("picky", PICKY, mini_batch_size=2, retry_settings={"max_retries": 0})
+    deployment = json.loads((folder / "deployment.yml").read_text())
+    (folder / "code" / "score.py").write_text(ECHO)
+    (folder / "mended.yml").write_text(json.dumps({**deployment, "name": "mended"}))
+    airflow.cli("apply", "-f", str(folder / "mended.yml"))
+    small = str(airflow.inputs("small", 7))
+    airflow.cli("invoke", "picky", "--input", small, "--job-name", "broken", "--wait")
+    assert airflow.job("picky", "broken")["counts"]["failed"] == 3
+
+    done = airflow.cli(
+        "jobs", "replay", "picky", "broken", "-d", "mended", "--job-name", "mending", "--set", "mini_batch_size=1", "--wait",
+        "--format", "json",
+    )  # fmt: skip
+    job = json.loads(done.stdout)
+    assert (job["state"], job["deployment"], job["replay_of"]) == ("Completed", "mended", "broken")
+    assert job["input"] == airflow.job("picky", "broken")["input"]
+    assert rows(job) == ["000.csv", "003.csv", "006.csv"]
+    manifest = json.loads(Path(job["output"].removeprefix("file://"), "manifest.json").read_text())
+    assert manifest["replay_of"]["job"] == "broken"
+
+    assert "nothing to replay" in airflow.cli("jobs", "replay", "picky", "mending", code=2).stderr
+    assert "there is no job" in airflow.cli("jobs", "replay", "picky", "ghost", code=2).stderr
+    # The form and the REST interface have it too; without a deployment it is the old job's.
+    airflow.trigger("batch_endpoint.picky", "same", {"replay_of": "broken"})
+    airflow.wait("batch_endpoint.picky", "same", "failed")
+    assert (failed := airflow.job("picky", "same"))["deployment"] == "main"
+    assert "divisible by three" in failed["error"]
+    assert "is Failed; only a completed job" in airflow.cli("jobs", "replay", "picky", "same", code=2).stderr
 
 
 # -- invoking from DAGs -------------------------------------------------------------------------------------------------

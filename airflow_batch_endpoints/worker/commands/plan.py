@@ -10,6 +10,7 @@ from airflow_batch_endpoints.documents import sizes
 from airflow_batch_endpoints.exceptions import InputError, OutputExistsError, UserError
 from airflow_batch_endpoints.jobs import layout
 from airflow_batch_endpoints.jobs.spec import JobSpec, PinnedJob, PlanSummary
+from airflow_batch_endpoints.planning import dead_letters
 from airflow_batch_endpoints.planning import plan as plans
 from airflow_batch_endpoints.planning.listing import list_input
 from airflow_batch_endpoints.planning.probe import creates_exclusively
@@ -107,6 +108,8 @@ def _pin(store: Store, spec: JobSpec) -> PinnedJob:
     log.info("listing %s", spec.input_uri)
     slots = spec.instance_count * spec.settings.max_concurrency_per_instance
     listing = list_input(spec.input_uri, spec.allowed_input_uris)
+    if spec.replay is not None:
+        listing = dead_letters.select(listing, spec.replay)
     is_file = listing.root != spec.input_uri and len(listing.sorted()[0]) == 1
     if spec.input_type is not None and is_file != (spec.input_type == "uri_file"):
         found = "a file" if is_file else "a folder or pattern"

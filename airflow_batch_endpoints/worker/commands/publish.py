@@ -96,6 +96,7 @@ def _publish(store: Store, job: str, submission: str, previous: dict[str, Any] |
         "environment": None if spec.environment is None else spec.environment.model_dump(mode="json"),
         "invoker": spec.invoker,
         "input_uri": spec.input_uri,
+        "replay_of": None if spec.replay is None else spec.replay.model_dump(mode="json"),
         "counts": {
             "listed": counts.listed,
             "succeeded": counts.succeeded,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ import pyarrow as pa
 from airflow_batch_endpoints.exceptions import ModelError
 from airflow_batch_endpoints.jobs.spec import JobSpec
 from airflow_batch_endpoints.planning.items import Item
+from airflow_batch_endpoints.storage.uris import shown_path
 from airflow_batch_endpoints.worker.publishing import schemas
 from airflow_batch_endpoints.worker.scoring import reading, spans
 from airflow_batch_endpoints.worker.scoring.base import ItemFailure, ScoredBatch, ScoringError
@@ -158,11 +158,6 @@ def _origin(counts: Sequence[tuple[Item, int]], *, with_rows: bool = True) -> di
             )
         )
     return columns
-
-
-def shown_path(path: str) -> str:
-    """Return a relative path as text; bytes that are not UTF-8 are escaped."""
-    return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
 def _columns(predicted: Any, rows: int | None) -> dict[str, pa.Array]:

@@ -15,6 +15,7 @@ from airflow_batch_endpoints.jobs import layout
 from airflow_batch_endpoints.jobs.spec import JobSpec
 from airflow_batch_endpoints.storage import open_store
 from airflow_batch_endpoints.storage.store import Store
+from airflow_batch_endpoints.storage.uris import shown_path
 from airflow_batch_endpoints.worker.scoring.base import ScoredBatch
 
 MAX_MESSAGE, MAX_TRACEBACK = 2_000, 4_000
@@ -101,7 +102,7 @@ def _concatenate(streams: list[str], target: BinaryIO) -> tuple[int, str]:
 
 def _dead_letters(mini_batch: int, attempts: int, failure: dict[str, Any]) -> str:
     letter = {
-        "item": failure["item"] if failure["item"] is None else _shown(failure["item"]),
+        "item": failure["item"] if failure["item"] is None else shown_path(failure["item"]),
         "mini_batch": mini_batch,
         "attempts": max(1, attempts),
         "error_type": failure["error_type"],
@@ -111,12 +112,8 @@ def _dead_letters(mini_batch: int, attempts: int, failure: dict[str, Any]) -> st
     if failure["range"] is not None:
         letter["range"] = failure["range"]
     if failure["item"] is None:
-        letter["candidates"] = [_shown(path) for path in failure["candidates"]]
+        letter["candidates"] = [shown_path(path) for path in failure["candidates"]]
     return (json.dumps(letter) + "\n") * int(failure["count"])
-
-
-def _shown(path: str) -> str:
-    return os.fsencode(path).decode("utf-8", "backslashreplace")
 
 
 def _store_file(store: Store, folder: str, name: str, path: str) -> dict[str, Any]:

@@ -8,8 +8,8 @@ import pytest
 from airflow_batch_endpoints.config import Settings
 from airflow_batch_endpoints.documents.job import parse_assignments, request_from_conf
 from airflow_batch_endpoints.documents.loading import loads
-from airflow_batch_endpoints.exceptions import UserError
-from airflow_batch_endpoints.jobs.spec import JobSpec
+from airflow_batch_endpoints.exceptions import DocumentError, NotFoundError, ReachError, UserError
+from airflow_batch_endpoints.jobs.spec import JobReference, JobSpec, Replay
 from airflow_batch_endpoints.registry.registry import Registry
 from airflow_batch_endpoints.registry.resolve import resolve
 from airflow_batch_endpoints.registry.store import MemoryStore
@@ -106,3 +106,46 @@ def test_outputs_of_jobs_with_hostile_names_stay_below_their_endpoint(registry: 
 def test_what_cannot_be_is_said_in_a_sentence(registry: Registry, request_: dict[str, Any], sentence: str) -> None:
     with pytest.raises(UserError, match=sentence):
         resolved(registry, **request_)
+
+
+# -- replaying ------------------------------------------------------------------------------------------------------------
+
+
+def replayed(registry: Registry, old: JobReference | None, **conf: Any) -> JobSpec:
+    request = request_from_conf("e", {"replay_of": "old", **conf})
+    return resolve(registry, request, job="new", invoker="ann", settings=Settings(), find_job={"old": old}.get)
+
+
+def test_a_replay_has_the_input_and_the_deployment_of_its_job(registry: Registry) -> None:
+    old = resolved(registry, job="old", deployment="wide", output="s3://lake/out/mine")
+    spec = replayed(registry, old)
+    assert spec.replay == Replay(job="old", output_uri="s3://lake/out/mine")
+    assert (spec.input_uri, spec.deployment, spec.output_uri) == ("file:///data/x", "wide", "file:///outputs/e/new")
+    assert replayed(registry, old, deployment="main", mini_batch_size=1).settings.mini_batch_size == 1
+    again = replayed(registry, spec.model_copy(update={"job": "old"}))
+    assert again.input_uri == "file:///data/x", "a replay of a replay"
+    assert JobSpec.model_validate_json(spec.model_dump_json()) == spec
+
+
+def test_a_replay_keeps_within_todays_limits(registry: Registry, monkeypatch: pytest.MonkeyPatch) -> None:
+    old = resolved(registry, job="old")
+    with pytest.raises(NotFoundError, match="no job 'old' of endpoint 'e'"):
+        replayed(registry, None)
+    with pytest.raises(ReachError, match=r"output of job 'old'.*allowed_output_uris"):
+        replayed(registry, old.model_copy(update={"output_uri": "s3://elsewhere/out"}))
+    monkeypatch.setenv("AIRFLOW__BATCH_ENDPOINTS__ALLOWED_INPUT_URIS", "s3://lake/raw")
+    with pytest.raises(ReachError, match="allowed_input_uris"):
+        replayed(registry, old)
+
+
+@pytest.mark.parametrize(
+    ("conf", "sentence"),
+    [
+        ({}, "missing; give either"),
+        ({"input": "file:///data/x", "replay_of": "old"}, "both; give either"),
+        ({"replay_of": "../../etc"}, "the name of a job"),
+    ],
+)
+def test_a_request_is_for_an_input_or_for_a_replay(conf: dict[str, Any], sentence: str) -> None:
+    with pytest.raises(DocumentError, match=sentence):
+        request_from_conf("e", conf)
