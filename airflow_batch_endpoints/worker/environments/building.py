@@ -78,12 +78,12 @@ def _build(environment: LockedEnvironment, folder: Path, lock: int) -> None:
     try:
         # uv holds the lock too: should this process be killed, nobody touches the folder while uv still writes there.
         uv.run(
-            "venv", "--relocatable", "--python", python, str(aside),
+            "venv", "--quiet", "--relocatable", "--python", python, str(aside),
             what=f"no environment with Python {environment.python}", keep_open=[lock],
         )  # fmt: skip
         (aside / "requirements.txt").write_text("\n".join(environment.packages) + "\n", encoding="utf-8")
         uv.run(
-            "pip", "install", "--python", str(aside / "bin" / "python"), "--no-deps", "--only-binary", ":all:",
+            "pip", "install", "--quiet", "--python", str(aside / "bin" / "python"), "--no-deps", "--only-binary", ":all:",
             "--requirement", str(aside / "requirements.txt"),
             what="the environment cannot be built", keep_open=[lock],
         )  # fmt: skip

@@ -123,7 +123,7 @@ def _resolve(wanted: Wanted, spec: JobSpec, python: str, version: str) -> tuple[
         # change by itself from day to day, and most packages are in the cache already.
         locked.write_text("\n".join(sorted(_installed())) + "\n", encoding="utf-8")
         uv.run(
-            "pip", "compile", str(asked), "--output-file", str(locked), "--python", python, "--only-binary", ":all:",
+            "pip", "compile", "--quiet", str(asked), "--output-file", str(locked), "--python", python, "--only-binary", ":all:",
             "--no-header", "--no-annotate", "--no-strip-extras",
             what=f"what {wanted.source} asks for cannot be installed here (Python {version}, wheels only) together with what slots "
             f"need ({', '.join(own)})",

@@ -46,7 +46,7 @@ def run(*arguments: str, what: str, keep_open: Sequence[int] = ()) -> str:
     with tempfile.TemporaryDirectory(prefix="batch-endpoints-uv-") as folder:
         # In a folder of its own: uv would take settings from a pyproject.toml in or above the current one.
         process = subprocess.run(
-            [_program(), "--quiet", *arguments],
+            [_program(), *arguments],
             cwd=folder,
             env=variables(os.environ),
             stdin=subprocess.DEVNULL,
