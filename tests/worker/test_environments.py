@@ -18,8 +18,15 @@ import pytest
 
 from tests.worker.conftest import Job, eventually
 
-pytestmark = pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::UserWarning")
+pytestmark = [
+    pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::UserWarning"),
+    pytest.mark.timeout(1200),
+]
 
+PATIENCE = 600.0
+"""Seconds for a build on a machine that has other things to do."""
+UNCOMPILED = {"UV_COMPILE_BYTECODE": "0"}
+"""Compiling is what takes longest, and nothing here is run twice."""
 NOT_BUILT = {"compute": {"type": "local", "name": "local", "build_environments": False}}
 
 
@@ -84,17 +91,17 @@ def test_slots_run_in_what_was_asked_for_and_it_is_built_once(
     cache = tmp_path / "environments"
     job = make_job(model_uri=model.as_uri()).files({f"{number}.csv": "x\n1\n" for number in range(6)})
     job.environment |= {"UV_FIND_LINKS": str(packages), "BATCH_ENDPOINTS_ENVIRONMENTS": str(cache)}
-    job.environment["UV_COMPILE_BYTECODE"] = "0"  # compiling is what takes longest, and nothing here is run twice
+    job.environment |= UNCOMPILED
     job.do("plan", mini_batch_size=1, max_concurrency_per_instance=2)
     assert not cache.exists(), "planning builds nothing"
     # Killed in the middle: the next ones build anew, one of them, while the other waits.
     first = job.start("score", "--instance", "0")
-    eventually(lambda: list(cache.glob("*.building/bin/python")))
+    eventually(lambda: list(cache.glob("*.building/bin/python")), PATIENCE)
     os.kill(first.pid, signal.SIGKILL)
     assert first.wait() == -signal.SIGKILL
     assert not any(path.suffix == "" for path in cache.iterdir()), "half an environment has no name of its own"
     scores = [job.start("score", "--instance", str(number)) for number in range(2)]
-    logs = [process.communicate(timeout=240)[0] for process in scores]
+    logs = [process.communicate(timeout=PATIENCE)[0] for process in scores]
     assert [process.returncode for process in scores] == [0, 0], logs
     assert sum("built environment" in log for log in logs) == 1
     job.do("publish")
@@ -157,10 +164,12 @@ def test_the_heart_case_with_pins_next_to_a_job_in_todays_environment(
     case = cases / "heart-mlflow-nocode-csv"
     pins = conda("scikit-learn==1.1.3", "xgboost==1.4.2", "pandas==1.5.3", "numpy<1.24", python="python=3.11")
     heart = make_job("heart", input_uri=(case / "data").as_uri(), model_uri=(case / "model").as_uri(), conda_file=pins)
-    heart.environment["BATCH_ENDPOINTS_ENVIRONMENTS"] = str(tmp_path / "environments")
+    heart.environment |= {"BATCH_ENDPOINTS_ENVIRONMENTS": str(tmp_path / "environments"), **UNCOMPILED}
     heart.do("plan", mini_batch_size=2, max_concurrency_per_instance=2)
     today = job.run()
-    heart.do("score", "--instance", "0")
+    score = heart.start("score", "--instance", "0")
+    log, _ = score.communicate(timeout=PATIENCE)
+    assert score.returncode == 0, log
     result = heart.do("publish")
     assert today["succeeded"] == 6
     assert job.manifest()["environment"] is None
