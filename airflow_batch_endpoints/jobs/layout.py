@@ -14,6 +14,7 @@ CLAIMS = f"{WORKING}/claims"
 COMMITS = f"{WORKING}/commits"
 PARTS = f"{WORKING}/parts"
 INSTANCES = f"{WORKING}/instances"
+FAILURES = f"{WORKING}/failures"
 
 
 def plan(digest: str) -> str:
@@ -36,11 +37,16 @@ def part(shard: int, incarnation: str, kind: str) -> str:
     return f"{PARTS}/{shard:05d}.{incarnation}.{kind}"
 
 
+def failures(shard: int, count: int) -> str:
+    """Key that says how many items of a committed shard failed: listing them tells the sum."""
+    return f"{FAILURES}/{shard:05d}.{count}"
+
+
 def instance(incarnation: str) -> str:
     """Key of the heartbeat of an incarnation."""
     return f"{INSTANCES}/{incarnation}.json"
 
 
 def stop(submission: str) -> str:
-    """Key of the reason why every instance of one submission must stop."""
-    return f"{WORKING}/stop-{hashlib.sha256(submission.encode()).hexdigest()[:12]}.json"
+    """Key of the reason why every instance of one submission must stop. Whoever lists the claims sees it."""
+    return f"{CLAIMS}/stop-{hashlib.sha256(submission.encode()).hexdigest()[:12]}.json"

@@ -117,6 +117,8 @@ class Ledger:
         self.incarnation = incarnation
         self._stop_key = layout.stop(submission)
         self._exclusive = exclusive
+        self.has_stop = False
+        """Whether an order to stop was there when claims were last listed: costs no request of its own."""
 
     def claim(self, shard: int, attempt: int) -> bool:
         """Try to become the one who makes this attempt at a shard."""
@@ -127,9 +129,14 @@ class Ledger:
     def claims(self) -> dict[int, int]:
         """Return the latest attempt at every shard that was ever claimed."""
         latest: dict[int, int] = {}
+        self.has_stop = False
         for key in self.store.list(layout.CLAIMS):
-            shard, attempt = map(int, key.rsplit("/", 1)[-1].split("."))
-            latest[shard] = max(latest.get(shard, 0), attempt)
+            if key.endswith(".json"):
+                self.has_stop |= key == self._stop_key
+                continue
+            shard, _, attempt = key[len(layout.CLAIMS) + 1 :].partition(".")
+            number = int(shard)
+            latest[number] = max(latest.get(number, 0), int(attempt))
         return latest
 
     def claimant(self, shard: int, attempt: int) -> str | None:
@@ -147,22 +154,42 @@ class Ledger:
 
     def committed(self) -> set[int]:
         """Return the numbers of the shards that are done."""
-        return {int(key.rsplit("/", 1)[-1].removesuffix(".json")) for key in self.store.list(layout.COMMITS)}
+        start, end = len(layout.COMMITS) + 1, -len(".json")
+        return {int(key[start:end]) for key in self.store.list(layout.COMMITS)}
 
     def beat(self, heartbeat: Heartbeat) -> None:
         """Tell the others what this incarnation is doing."""
         self.store.write(layout.instance(self.incarnation), heartbeat.model_dump_json().encode())
 
+    def heartbeat(self, incarnation: str) -> Heartbeat | None:
+        """Return the last heartbeat of an incarnation."""
+        content = self.store.read(layout.instance(incarnation))
+        return None if content is None else Heartbeat.model_validate_json(content)
+
     def heartbeats(self) -> dict[str, Heartbeat]:
         """Return the last heartbeat of every other incarnation."""
         found = {}
         for key in self.store.list(layout.INSTANCES):
-            content = self.store.read(key)
-            if content is not None:
-                heartbeat = Heartbeat.model_validate_json(content)
-                found[heartbeat.incarnation] = heartbeat
-        found.pop(self.incarnation, None)
+            incarnation = key.rsplit("/", 1)[-1].removesuffix(".json")
+            if incarnation != self.incarnation and (heartbeat := self.heartbeat(incarnation)) is not None:
+                found[incarnation] = heartbeat
         return found
+
+    def note_failures(self, shard: int, count: int) -> None:
+        """Say how many items of a shard that was committed failed."""
+        self.store.write(layout.failures(shard, count), self.incarnation.encode())
+
+    def failed(self) -> int:
+        """Return how many items failed in committed shards: at least, for whoever committed one may not have said so yet."""
+        counts: dict[int, int] = {}
+        for key in self.store.list(layout.FAILURES):
+            shard, count = map(int, key.rsplit("/", 1)[-1].split("."))
+            counts[shard] = max(counts.get(shard, 0), count)
+        return sum(counts.values())
+
+    def is_removed(self) -> bool:
+        """Whether the working state is gone: the job was published, and this incarnation is late."""
+        return self.store.read(layout.JOB) is None
 
     def stop(self, reason: Stop) -> None:
         """Order every instance of this submission to stop; the first reason stands."""
@@ -180,5 +207,5 @@ class Ledger:
 
     def sweep(self) -> None:
         """Remove what a late incarnation wrote after publication had tidied up."""
-        if self.store.read(layout.JOB) is None:
+        if self.is_removed():
             self.store.delete(layout.WORKING)

@@ -7,6 +7,7 @@ world, so that a simulator can run this very code under any schedule of delays, 
 from __future__ import annotations
 
 import logging
+from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -19,7 +20,7 @@ from airflow_batch_endpoints.exceptions import (
     StoppedError,
     ThresholdExceededError,
 )
-from airflow_batch_endpoints.jobs.threshold import is_threshold_exceeded
+from airflow_batch_endpoints.jobs.threshold import IGNORE_FAILURES, is_threshold_exceeded
 from airflow_batch_endpoints.planning.items import Item, Shard
 from airflow_batch_endpoints.worker.ledger import Commit, Heartbeat, Ledger, ProcessIdentity, Stop
 from airflow_batch_endpoints.worker.slots.events import (
@@ -46,8 +47,14 @@ SEAL_TRIES = 3
 """Storing a shard is tried this often, on top of the retries of every request to the store."""
 LONGEST_WAIT = 1.0
 """Seconds for which slots are waited for before looking up."""
-SHORTEST_PAUSE = 0.05
-"""Seconds before the first second look at what the others do."""
+SHORTEST_PAUSE, PAUSE_GROWTH = 0.05, 1.5
+"""Seconds per instance before the second look at what the others do, and how much longer every further wait is."""
+CLAIMS_PER_LOOK = 4
+"""Shards an instance claims between two looks at what the others have claimed."""
+LOOKS_PER_LIST = 4
+"""Looks of an idle instance at what is done, for one at all claims."""
+WATCHERS = 64
+"""An idle instance watches this many of the shards others have in hand, divided by the instances, and at least two."""
 
 
 class Clock(Protocol):
@@ -104,18 +111,23 @@ class Rules:
     """Seconds for a slot to be ready."""
     error_threshold: int | str
     lease: float
-    """Seconds without a new heartbeat after which an incarnation counts as dead."""
+    """Seconds without a new heartbeat after which an incarnation counts as dead, in a job of up to 16 instances."""
     static: bool = False
 
     @property
     def heartbeat(self) -> float:
-        """Seconds between heartbeats."""
-        return self.lease / 4
+        """Seconds between heartbeats: the more instances, the longer, so that the store hears about the same."""
+        return self.lease / 4 * min(max(1.0, self.instances / 16), 4.0)
 
     @property
-    def poll(self) -> float:
-        """Seconds between looks at what the others do, when there is nothing left to claim."""
-        return min(self.lease / 8, 2.0)
+    def shortest_pause(self) -> float:
+        """Seconds between the first looks of an instance with nothing left to claim; at most a heartbeat."""
+        return min(SHORTEST_PAUSE * self.instances, self.heartbeat)
+
+    @property
+    def silence(self) -> float:
+        """Seconds without a new heartbeat after which an incarnation counts as dead: at least a lease."""
+        return max(self.lease, 2.5 * self.heartbeat)
 
 
 @dataclass(frozen=True)
@@ -143,6 +155,8 @@ class InHand:
     shard: Shard
     attempt: int
     alone: bool
+    since: float
+    """When it was claimed."""
     todo: deque[Batch]
     scored: list[tuple[Batch, Scored]] = field(default_factory=list)
     failures: list[tuple[Batch, Failure]] = field(default_factory=list)
@@ -153,12 +167,12 @@ class InHand:
     """Whether the slot has begun with the batch; until then it may be loading."""
 
     @classmethod
-    def take(cls, shard: Shard, attempt: int, *, alone: bool) -> InHand:
+    def take(cls, shard: Shard, attempt: int, *, alone: bool, now: float) -> InHand:
         """Start on a shard; alone means one item at a time."""
         batches = [Batch(mini_batch.number, mini_batch.items) for mini_batch in shard.mini_batches]
         if alone:
             batches = [Batch(batch.mini_batch, (item,)) for batch in batches for item in batch.items]
-        return cls(shard, attempt, alone, deque(batches))
+        return cls(shard, attempt, alone, now, deque(batches))
 
     def attempts_at(self, batch: Batch) -> int:
         """How often a batch has been tried, by whomever, with the try that is about to begin."""
@@ -222,14 +236,19 @@ class Coordinator:
         self.progress = Progress(shards=len(plan.shard_bytes))
         self._in_hand: dict[int, InHand] = {}
         self._unclaimed = self._claiming_order()
+        self._rank = {shard: rank for rank, shard in enumerate(self._unclaimed)}
+        self._attempts: dict[int, int] = {}
+        self._claims_since_look = 0
+        self._looks_since_list = 0
         self._committed: set[int] = set()
         self._others: dict[str, Observed] = {}
         self._owners: dict[tuple[int, int], str] = {}
+        self._is_over = False
         self._init_failures = 0
         self._sequence = 0
         self._next_beat = 0.0
         self._next_look = 0.0
-        self._pause = SHORTEST_PAUSE
+        self._pause = self._rules.shortest_pause
         self._should_stop = False
 
     def _claiming_order(self) -> list[int]:
@@ -252,9 +271,7 @@ class Coordinator:
         :raises ModelError: the model or script cannot be loaded, here or elsewhere.
         """
         try:
-            self._look_around()
-            self._beat()
-            self._check_orders()
+            self._begin()
             while not self._is_finished():
                 self._step()
         except BatchEndpointsError as error:
@@ -266,7 +283,18 @@ class Coordinator:
         self._leave("finished")
         return self.progress
 
+    def _begin(self) -> None:
+        """See how far the job is, and tell that we are there."""
+        self._committed = self._ledger.committed()
+        if not self._rules.static:
+            self._look_at_claims()
+        self._beat()
+        self._check_orders()
+        self._check_threshold()
+
     def _is_finished(self) -> bool:
+        if self._is_over:
+            return True
         if self._rules.static:
             return not self._unclaimed and not self._in_hand
         return len(self._committed) == self.progress.shards and not self._in_hand
@@ -276,28 +304,34 @@ class Coordinator:
             raise StoppedError("asked to stop; claims are released and another instance takes them over")
         now = self._clock.monotonic()
         if now >= self._next_beat:
-            self._beat()
-            self._check_orders()
+            self._beat_if_needed(now)
         self._kill_overdue(now)
         self._assign_idle_slots(now)
-        if self._is_finished():
-            return
-        for event in self._slots.wait(self._patience()):
+        if not self._is_finished():
+            self._hear(self._patience())
+
+    def _hear(self, seconds: float) -> None:
+        for event in self._slots.wait(seconds):
             self._handle(event)
 
     def _patience(self) -> float:
         """Seconds until something must be done even if nothing happens."""
         due = [self._next_beat, *(hand.deadline for hand in self._in_hand.values() if hand.deadline is not None)]
-        if len(self._in_hand) < self._slots.count:
+        if len(self._in_hand) < self._slots.count and not self._rules.static and not self._runs_alone:
             due.append(self._next_look)
         # A request to stop must be noticed soon, though a signal does not end the wait.
         return min(max(0.0, min(due) - self._clock.monotonic()), LONGEST_WAIT)
 
     # -- taking shards ------------------------------------------------------------------------------------------
 
+    @property
+    def _runs_alone(self) -> bool:
+        """Whether a suspect is being tried; nothing else is taken meanwhile."""
+        return any(hand.alone for hand in self._in_hand.values())
+
     def _assign_idle_slots(self, now: float) -> None:
         for slot in range(self._slots.count):
-            if any(hand.alone for hand in self._in_hand.values()):
+            if self._runs_alone:
                 return
             if slot in self._in_hand:
                 continue
@@ -312,66 +346,113 @@ class Coordinator:
 
     def _claim_fresh(self) -> InHand | None:
         while self._unclaimed:
-            # Instances start at different places of the order, so that they seldom want the same shard.
-            spread = 1 if self._rules.static else min(self._rules.instances, len(self._unclaimed))
-            shard = self._unclaimed.pop(self._rules.instance % spread)
+            if self._claims_since_look >= CLAIMS_PER_LOOK:
+                self._look_at_claims()
+                continue
+            shard = self._unclaimed.pop(self._next_unclaimed())
             if shard in self._committed:
                 continue
             if self._ledger.claim(shard, 1):
-                return InHand.take(self._plan.shard(shard), 1, alone=False)
+                self._claims_since_look += not self._rules.static and self._rules.instances > 1
+                return self._take(shard, 1, alone=False)
+            self._look_at_claims()
         return None
+
+    def _next_unclaimed(self) -> int:
+        """Return the place, among the shards believed unclaimed, of the one to claim next.
+
+        Every instance has shards that the others leave to it: of each round of as many shards as there are instances, one.
+        So all go through the list at one pace, largest first, and seldom want the same shard. What a busy or dead instance
+        has left behind is picked up right after a look at the claims, by whoever is more than a round ahead of it.
+        """
+        rules = self._rules
+        if rules.static or rules.instances == 1:
+            return 0
+        own = next(
+            (n for n, shard in enumerate(self._unclaimed) if self._rank[shard] % rules.instances == rules.instance),
+            None,
+        )
+        if own is None:
+            behind = len(self._unclaimed)
+        elif self._claims_since_look:
+            return own
+        else:
+            reached = self._rank[self._unclaimed[own]] - rules.instances
+            behind = bisect_left(self._unclaimed, reached, key=self._rank.__getitem__)
+        return rules.instance * behind // rules.instances if behind else own or 0
+
+    def _look_at_claims(self) -> None:
+        """See what is claimed, by whomever, and whether there is an order to stop."""
+        claims = self._ledger.claims()
+        self._claims_since_look = 0
+        self._looks_since_list = 0
+        self._attempts = claims
+        self._unclaimed = [shard for shard in self._unclaimed if shard not in claims]
+        if self._ledger.has_stop:
+            self._check_orders()
+
+    def _take(self, shard: int, attempt: int, *, alone: bool) -> InHand:
+        return InHand.take(self._plan.shard(shard), attempt, alone=alone, now=self._clock.monotonic())
 
     def _take_over(self, now: float) -> InHand | None:
         """Take a shard whose owner is dead or has let go. Suspects are taken only when all else rests."""
         if self._rules.static or now < self._next_look:
             return None
-        self._look_around()
+        self._committed |= self._ledger.committed()
+        watched = self._watched()
+        self._looks_since_list += 1
+        if self._looks_since_list >= LOOKS_PER_LIST or not all(shard in self._attempts for shard in watched):
+            self._look_at_claims()
         # Most waits are short (the others are about to commit their last shards), a few last a lease.
         self._next_look = now + self._pause
-        self._pause = min(self._pause * 2, self._rules.poll)
-        mine = {hand.shard.number for hand in self._in_hand.values()}
+        self._pause = min(self._pause * PAUSE_GROWTH, self._rules.heartbeat)
         suspects = []
-        for shard, attempt in sorted(self._ledger.claims().items()):
-            if shard in self._committed or shard in mine:
-                continue
-            verdict = self._fate_of_owner(shard, attempt, now)
-            if verdict == "alive":
-                continue
+        for shard in watched:
+            attempt = self._attempts.get(shard, 0)
+            verdict = self._fate_of_owner(shard, attempt, now) if attempt else self._fate_of_unclaimed()
             if verdict == "suspect":
-                suspects.append((shard, attempt))
-            elif self._ledger.claim(shard, attempt + 1):
-                self._next_look, self._pause = now, SHORTEST_PAUSE
-                return InHand.take(self._plan.shard(shard), attempt + 1, alone=False)
-        if suspects and not self._in_hand:
-            shard, attempt = suspects[0]
-            if self._ledger.claim(shard, attempt + 1):
-                log.warning("shard %d may have killed its worker %d times: its items run alone", shard, attempt)
-                return InHand.take(self._plan.shard(shard), attempt + 1, alone=True)
-        return None
+                suspects.append(shard)
+            elif verdict != "alive" and (hand := self._claim_again(shard, alone=False)):
+                return hand
+        return self._claim_again(suspects[0], alone=True) if suspects and not self._in_hand else None
 
-    def _look_around(self) -> None:
-        """Read what is committed and who is alive."""
-        self._committed = self._ledger.committed()
-        now = self._clock.monotonic()
-        for incarnation, heartbeat in self._ledger.heartbeats().items():
-            before = self._others.get(incarnation)
-            if before is None or before.heartbeat.sequence != heartbeat.sequence:
-                self._others[incarnation] = Observed(heartbeat, now)
+    def _claim_again(self, shard: int, *, alone: bool) -> InHand | None:
+        """Make the next attempt at a shard, unless somebody is faster."""
+        attempt = self._attempts.get(shard, 0) + 1
+        self._next_look, self._pause = self._clock.monotonic(), self._rules.shortest_pause
+        if not self._ledger.claim(shard, attempt):
+            self._attempts.pop(shard, None)  # somebody else's now; the next look tells whose
+            return None
+        self._attempts[shard] = attempt
+        if alone:
+            log.warning("shard %d may have killed its worker %d times: its items run alone", shard, attempt - 1)
+        return self._take(shard, attempt, alone=alone)
+
+    def _watched(self) -> list[int]:
+        """Return the shards not done whose owners this instance keeps an eye on: each one a few, all together all of them."""
+        mine = {hand.shard.number for hand in self._in_hand.values()}
+        total = self.progress.shards
+        left = [shard for shard in range(total) if shard not in self._committed and shard not in mine]
+        start = self._rules.instance * total // self._rules.instances
+        left.sort(key=lambda shard: (shard - start) % total)
+        return left[: max(2, WATCHERS // self._rules.instances)]
+
+    def _fate_of_unclaimed(self) -> str:
+        """A shard that everybody took for claimed is not: either a claim was refused wrongly, or all is tidied up."""
+        self._is_over = self._is_over or self._ledger.is_removed()
+        return "alive" if self._is_over else "released"
 
     def _fate_of_owner(self, shard: int, attempt: int, now: float) -> str:
         """Tell whether the last claimant of a shard is ``alive``, has ``released`` it, is ``dead`` or ``suspect``."""
         owner = self._owners.get((shard, attempt)) or self._ledger.claimant(shard, attempt)
         if owner is None:
             return "alive"
-        self._owners[shard, attempt] = owner
         if owner == self._ledger.incarnation:
             # Our claim went through, its answer was lost and the error ended the attempt: nobody works on it.
             return "released"
-        observed = self._others.get(owner)
-        if observed is None:
-            # It claimed before its first heartbeat was seen; give it a lease from now on.
-            self._others[owner] = Observed(Heartbeat(incarnation=owner, sequence=-1), now)
-            return "alive"
+        is_new = (shard, attempt) not in self._owners
+        self._owners[shard, attempt] = owner
+        observed = self._observe(owner, now, is_new=is_new)
         if observed.heartbeat.has_ended:
             return "released"
         if not self._is_dead(observed, now):
@@ -380,9 +461,21 @@ class Coordinator:
             return "suspect"
         return "dead"
 
+    def _observe(self, owner: str, now: float, *, is_new: bool) -> Observed:
+        """Read another incarnation's heartbeat.
+
+        :param is_new: it has claimed something since we last looked, which is a sign of life as good as a heartbeat.
+        """
+        before = self._others.get(owner)
+        # It claims before its first heartbeat.
+        heartbeat = self._ledger.heartbeat(owner) or Heartbeat(incarnation=owner, sequence=-1)
+        if before is None or is_new or before.heartbeat.sequence != heartbeat.sequence:
+            self._others[owner] = Observed(heartbeat, now)
+        return self._others[owner]
+
     def _is_dead(self, observed: Observed, now: float) -> bool:
         process = observed.heartbeat.process
-        return (process is not None and self._is_gone(process)) or now - observed.since > self._rules.lease
+        return (process is not None and self._is_gone(process)) or now - observed.since > self._rules.silence
 
     # -- working on a shard -------------------------------------------------------------------------------------
 
@@ -404,6 +497,8 @@ class Coordinator:
             )
             return
         hand.batch = hand.deadline = None
+        if hand.alone:
+            self._beat()  # whatever ends us from here on, no item is to blame
         self._slots.submit(slot, self._seal(hand))
 
     def _seal(self, hand: InHand) -> SealWork:
@@ -500,6 +595,9 @@ class Coordinator:
         self._advance(slot)
 
     def _kill_overdue(self, now: float) -> None:
+        if any(hand.deadline is not None and now >= hand.deadline for hand in self._in_hand.values()):
+            # We may be late ourselves (a stopped process, a slow store): what was done in time counts.
+            self._hear(0.0)
         for slot, hand in list(self._in_hand.items()):
             if hand.deadline is None or now < hand.deadline:
                 continue
@@ -519,13 +617,13 @@ class Coordinator:
         hand.failures.append((hand.batch, Failure(error_type, message, traceback, item=item.path, range=item.range)))
 
     def _deaths_alone(self, item: Item) -> int:
-        """How many incarnations died while they ran this item with nothing beside it."""
-        now = self._clock.monotonic()
+        """How many incarnations fell silent while they ran this item with nothing beside it.
+
+        Whoever tried it before us is dead, or we would not be trying it: attempts at a shard come one after the other.
+        """
         return sum(
-            observed.heartbeat.alone == item.number
-            and not observed.heartbeat.has_ended
-            and self._is_dead(observed, now)
-            for observed in self._others.values()
+            heartbeat.alone == item.number and not heartbeat.has_ended
+            for heartbeat in self._ledger.heartbeats().values()
         )
 
     def _commit(self, slot: int, hand: InHand, sealed: Sealed) -> None:
@@ -557,9 +655,20 @@ class Coordinator:
         self.progress.rows += commit.rows
         self._report(self.progress)
         if commit.failed:
+            # Whoever adds a failure counts; the others learn of a threshold crossed from the order to stop.
+            self._ledger.note_failures(commit.shard, commit.failed)
             self._check_threshold()
 
     # -- telling and being told ---------------------------------------------------------------------------------
+
+    def _beat_if_needed(self, now: float) -> None:
+        """What is done within one heartbeat needs none: a claim is as good a sign of life."""
+        oldest = min((hand.since for hand in self._in_hand.values()), default=now)
+        if now - oldest < self._rules.heartbeat and not self._rules.static:
+            self._next_beat = oldest + self._rules.heartbeat
+            return
+        self._beat()
+        self._check_orders()
 
     def _beat(self) -> None:
         self._sequence += 1
@@ -594,14 +703,12 @@ class Coordinator:
         stop = self._ledger.stopped()
         if stop is not None:
             raise stop.error()
-        if self._rules.error_threshold != -1:
-            self._look_around()
-            self._check_threshold()
 
     def _check_threshold(self) -> None:
-        elsewhere = sum(observed.heartbeat.failed for observed in self._others.values())
-        failed = self.progress.failed + elsewhere
         threshold = self._rules.error_threshold
+        if threshold == IGNORE_FAILURES:
+            return
+        failed = self._ledger.failed()
         if is_threshold_exceeded(threshold, failed=failed, listed=self._rules.listed):
             raise ThresholdExceededError(
                 f"{failed} of {self._rules.listed} items failed, error_threshold allows {threshold}: the job is "

@@ -71,8 +71,6 @@ def _publish(store: Store, job: str, submission: str, previous: dict[str, Any] |
         raise OutputExistsError(f"the output holds the predictions of job {previous['job']!r}; they are not replaced")
     commits = _freeze(store, pinned, submission)
     counts = _judge(store, pinned, commits)
-    if previous is not None:
-        _withdraw(store, previous)
     reserved = {layout.MANIFEST, layout.DEAD_LETTERS}
     if spec.settings.output_action == "append_row":
         log.info("writing %d rows to %s", counts.rows, spec.settings.output_file_name)
@@ -109,7 +107,9 @@ def _publish(store: Store, job: str, submission: str, previous: dict[str, Any] |
         "keep_working_state": spec.settings.keep_working_state,
     }
     content = json.dumps(manifest, indent=2, allow_nan=False).encode()
-    if not store.create(layout.MANIFEST, content):
+    if previous is not None:
+        _replace(store, previous, manifest, content)
+    elif not store.create(layout.MANIFEST, content):
         other = _manifest(store) or {}
         if other.get("job") != job:
             raise ConflictError(
@@ -179,8 +179,17 @@ def _judge(store: Store, pinned: PinnedJob, commits: list[Commit]) -> Counts:
     return counts
 
 
-def _withdraw(store: Store, previous: dict[str, Any]) -> None:
-    """Take back what an earlier job published here: its manifest first, so that nobody reads a mixture."""
-    store.delete(layout.MANIFEST)
-    for file in [*previous.get("files", []), *([previous["dead_letters"]] if previous.get("dead_letters") else [])]:
-        store.delete(file["name"])
+def _replace(store: Store, previous: dict[str, Any], manifest: dict[str, Any], content: bytes) -> None:
+    """Remove the files that only an earlier job had, then put the new manifest over its manifest.
+
+    Every step may be done again by a twin of ours, at any later time, and does no harm: nothing is deleted that the new
+    manifest names, and what is written is the same.
+    """
+    for name in sorted(_names(previous) - _names(manifest)):
+        store.delete(name)
+    store.write(layout.MANIFEST, content)
+
+
+def _names(manifest: dict[str, Any]) -> set[str]:
+    dead_letters = manifest.get("dead_letters")
+    return {file["name"] for file in [*manifest.get("files", []), *([dead_letters] if dead_letters else [])]}

@@ -130,7 +130,12 @@ def write_dead_letters(store: Store, commits: Sequence[Commit]) -> dict[str, Any
 
 
 def _dead(store: Store, commit: Commit) -> list[bytes]:
-    return [] if commit.dead is None else (store.read(commit.dead) or b"").splitlines()
+    if commit.dead is None:
+        return []
+    content = store.read(commit.dead)
+    if content is None:
+        raise InfrastructureError(f"{commit.dead} is gone from the job's folder; something deletes files there")
+    return content.splitlines()
 
 
 def first_error(store: Store, commits: Sequence[Commit]) -> str:

@@ -191,8 +191,9 @@ class SlotPool:
         if channel is None:
             return None
         assert self._nursery is not None  # noqa: S101 - made ready just above
-        channel.send({"fork": slot})
-        socket.send_fds(self._nursery[2], [b"f"], [theirs.fileno(), write_end])
+        with contextlib.suppress(OSError):  # it may be dead already; then there is no answer either
+            channel.send({"fork": slot})
+            socket.send_fds(self._nursery[2], [b"f"], [theirs.fileno(), write_end])
         while (answer := channel.receive_one()) is not None:
             if "pid" in answer:
                 return int(answer["pid"])
@@ -253,7 +254,8 @@ class SlotPool:
         channel.close()
         descriptors.close()
         if self._nursery_output is not None:
-            self._selector.unregister(self._nursery_output)
+            if self._nursery_output in self._selector.get_map():  # a nursery that died has closed its end
+                self._selector.unregister(self._nursery_output)
             self._nursery_output.close()
             self._nursery_output = None
 
