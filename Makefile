@@ -60,6 +60,10 @@ benchmarks: setup .benchmarks/worker/.installed .benchmarks/peers/.installed  ##
 	@$(BIN)/python -m benchmarks $(BENCHMARKS) airflow
 	@.benchmarks/peers/bin/python -m benchmarks $(BENCHMARKS) report
 
+.PHONY: campaign
+campaign: setup  ## ten thousand simulated jobs under faults, and how well their work is shared out; an hour or so
+	@$(BIN)/python -m tests.campaigns.simulation
+
 .PHONY: docs
 docs: setup  ## build the documentation into docs/_build
 	@$(BIN)/sphinx-build -W -q -b html docs docs/_build/html
