@@ -8,7 +8,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -60,12 +60,14 @@ class Job:
         }  # fmt: skip
         return json.dumps({**defaults, **self.spec, "settings": settings})
 
-    def start(self, command: str, *arguments: str, **settings: Any) -> subprocess.Popen[str]:
+    def start(
+        self, command: str, *arguments: str, wrapper: Sequence[str] = (), **settings: Any
+    ) -> subprocess.Popen[str]:
         options = ["--submission", "0"]
         if command != "plan":
             options += ["--output-uri", self.output.as_uri(), "--job", self.name]
         process = subprocess.Popen(
-            [sys.executable, "-m", "airflow_batch_endpoints.worker", command, *options, *arguments],
+            [*wrapper, sys.executable, "-m", "airflow_batch_endpoints.worker", command, *options, *arguments],
             env={
                 **os.environ,
                 "BATCH_ENDPOINTS_JOB_SPEC": self.specification(settings),
