@@ -22,7 +22,7 @@ from tests.campaigns.simulation.machine import OUTPUT, installed
 from tests.campaigns.simulation.schedules import Schedule
 from tests.campaigns.simulation.slots import Model, SimulatedSlots
 from tests.campaigns.simulation.store import Bucket, Connection, StoreFaults
-from tests.campaigns.simulation.world import Process, World
+from tests.campaigns.simulation.world import Process, World, current
 
 JOB = "job-1"
 MOST_SUBMISSIONS = 6
@@ -189,6 +189,8 @@ class Job:
         return process
 
     def _hit(self, process: Process, step: int) -> None:
+        if process.state.get("owes_pause") and current() is process.main:
+            self._pause(process)
         for hit in self.schedule.hits:
             if (hit.process, hit.step) != (process.number, step):
                 continue
@@ -203,9 +205,16 @@ class Job:
                     self.model.deaths_alone.update(item for items in slots.in_run.values() for item in items)
                 if hit.kind == "kill":
                     process.kill()
-                process.state["is_paused"] = True
-                self.world.sleep(self.schedule.pauses)
-                process.state["is_paused"] = False
+                elif current() is process.main:
+                    self._pause(process)
+                else:
+                    # A slot that is stopped for longer than its timeout has taken too long; the coordinator has not.
+                    process.state["owes_pause"] = True
+
+    def _pause(self, process: Process) -> None:
+        process.state |= {"owes_pause": False, "is_paused": True}
+        self.world.sleep(self.schedule.pauses)
+        process.state["is_paused"] = False
 
 
 class _Instance:
