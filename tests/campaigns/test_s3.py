@@ -130,6 +130,7 @@ def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:
     server = ThreadedMotoServer(port=0)
     server.start()
     proxy = Proxy(server.get_host_and_port())
+    proxy.pass_on("POST", "/moto-api/reset", {}, b"")  # what moto holds belongs to this whole process
     for name, value in {
         "AWS_ENDPOINT_URL": proxy.url, "AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x", "AWS_DEFAULT_REGION": "us-east-1",
     }.items():  # fmt: skip
@@ -140,6 +141,7 @@ def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:
     s3fs.S3FileSystem().mkdir("bucket")
     yield proxy
     s3fs.S3FileSystem.clear_instance_cache()
+    proxy.pass_on("POST", "/moto-api/reset", {}, b"")
     proxy.close()
     server.stop()
 
