@@ -8,7 +8,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from airflow_batch_endpoints.exceptions import UserError
+from airflow_batch_endpoints.exceptions import InfrastructureError, UserError
 from airflow_batch_endpoints.jobs import layout
 from airflow_batch_endpoints.jobs.spec import JobSpec
 from airflow_batch_endpoints.storage.store import Store

@@ -43,7 +43,7 @@ class Machine:
     def slots(self, spec: JobSpec, scratch: Path, incarnation: str) -> Iterator[SimulatedSlots]:
         me, count = _process(), spec.settings.max_concurrency_per_instance
         me.step()
-        slots = me.state["slots"] = SimulatedSlots(me, count, self._job.model, OUTPUT, incarnation, scratch)
+        slots = me.state["slots"] = SimulatedSlots(me, count, self._job.model, spec, incarnation, scratch)
         yield slots
         for slot in range(count):
             slots.kill(slot)
@@ -74,7 +74,10 @@ class Machine:
         return f"{self._job.dice.getrandbits(length * 8):0{length * 2}x}"
 
     def listing(self, *_: object) -> Listing:
-        return Listing("s3://bucket/in", list(self._job.files))
+        listing = Listing("s3://bucket/in")
+        for path, size in self._job.files:
+            listing.add(path.encode(), size)
+        return listing
 
 
 class _Silent:

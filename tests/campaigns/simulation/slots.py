@@ -11,6 +11,7 @@ from typing import Any
 import pyarrow as pa
 
 from airflow_batch_endpoints.exceptions import BatchEndpointsError
+from airflow_batch_endpoints.jobs.spec import JobSpec
 from airflow_batch_endpoints.planning.items import Item
 from airflow_batch_endpoints.worker.scoring.base import ItemFailure, ScoredBatch
 from airflow_batch_endpoints.worker.slots import sealing
@@ -60,13 +61,13 @@ class SimulatedSlots:
     """Implements :class:`~airflow_batch_endpoints.worker.protocol.Slots`."""
 
     def __init__(
-        self, process: Process, count: int, model: Model, output_uri: str, incarnation: str, scratch: Path
+        self, process: Process, count: int, model: Model, spec: JobSpec, incarnation: str, scratch: Path
     ) -> None:
         self.count = count
         self._process = process
         self._world = process.world
         self._model = model
-        self._output_uri = output_uri
+        self._spec = spec
         self._incarnation = incarnation
         self._scratch = scratch
         self._started: set[int] = set()
@@ -155,12 +156,12 @@ class SimulatedSlots:
             kept["stream"],
             kept["schema"],
             kept["rows"],
-            tuple(Failure(**failure) for failure in kept["failures"]),
+            tuple(map(Failure.of_message, kept["failures"])),
         )
 
     def _seal(self, slot: int, work: SealWork) -> None:
         try:
-            sealed: dict[str, Any] = sealing.seal(asdict(work), self._output_uri, self._incarnation)
+            sealed: dict[str, Any] = sealing.seal(asdict(work), self._spec, self._incarnation)
         except (BatchEndpointsError, OSError) as error:
             self._tell(Failed(slot, Failure(type(error).__name__, str(error))))
             return

@@ -164,5 +164,13 @@ class Connection:
             raise FileNotFoundError(key)
         yield io.BytesIO(content)
 
+    def copy(self, source: str, target: str) -> None:
+        def effect() -> None:
+            if source not in self._objects:
+                raise FileNotFoundError(source)
+            self._bucket.put(target, self._objects[source])
+
+        self._request("copy", effect)
+
     def walk(self, prefix: str) -> Iterator[str]:
         yield from self._request("list", lambda: sorted(n for n in self._objects if n.startswith(f"{prefix}/")))
