@@ -31,6 +31,8 @@ def main(arguments: list[str] | None = None) -> int:
         level=options.log_level.upper(), format="%(levelname)s %(name)s: %(message)s", stream=sys.stdout
     )
     sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+    # Without a handler the first process of a container would ignore it.
+    signal.signal(signal.SIGTERM, _stop)
     parent = os.environ.get("BATCH_ENDPOINTS_PARENT")
     if parent and not signal_when_parent_ends(signal.SIGTERM, int(parent)):
         return StoppedError.exit_code
@@ -43,6 +45,11 @@ def main(arguments: list[str] | None = None) -> int:
         return _fail(InfrastructureError(f"{options.command} failed: {type(error).__name__}: {error}"))
     results.leave(result)
     return 0
+
+
+def _stop(*_: object) -> None:
+    """End a command in the middle of what it does; ``score``, once it holds claims, ends in its own way."""
+    raise StoppedError("asked to stop; whoever is next goes on from what is done")
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -38,6 +38,11 @@ def is_gone(process: ProcessIdentity) -> bool:
         return True
 
 
+def ending(code: int) -> str:
+    """Say how a process ended, by its return code as :mod:`subprocess` gives it."""
+    return f"was killed by {signal.Signals(-code).name}" if code < 0 else f"exited with code {code}"
+
+
 def signal_when_parent_ends(signal_number: signal.Signals, parent: int) -> bool:
     """Have the kernel send this process a signal when its parent ends, however that ends.
 

@@ -253,6 +253,21 @@ def test_the_error_threshold(job: Job, threshold: int | str, code: int) -> None:
         assert not (job.output / "manifest.json").exists()
 
 
+def test_an_instance_that_loads_is_alive_and_can_be_stopped(job: Job) -> None:
+    job.script("import time\ntime.sleep(300)\ndef init(): pass\ndef run(b): return b\n")
+    job.do("plan")
+    process = job.start("score", "--instance", "0")
+    instances = job.output / "_batch" / "instances"
+
+    def sequence() -> int:
+        return max((json.loads(path.read_text())["sequence"] for path in instances.glob("*.json")), default=0)
+
+    eventually(lambda: sequence() >= 3)
+    process.terminate()
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 4, output
+
+
 def test_a_job_in_which_nothing_succeeds_fails_whatever_the_threshold(job: Job) -> None:
     job.script("def init(): pass\ndef run(mini_batch): raise KeyError('no')\n")
     job.do("plan", retry_settings={"max_retries": 0})

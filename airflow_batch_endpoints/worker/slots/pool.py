@@ -26,6 +26,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from airflow_batch_endpoints.worker.processes import ending
 from airflow_batch_endpoints.worker.slots import memory
 from airflow_batch_endpoints.worker.slots.channel import Channel
 from airflow_batch_endpoints.worker.slots.events import (
@@ -40,6 +41,7 @@ from airflow_batch_endpoints.worker.slots.events import (
     SealWork,
     Started,
 )
+from airflow_batch_endpoints.worker.slots.nursery import Nursery
 from airflow_batch_endpoints.worker.slots.output import OutputBudget, OutputPipe
 
 log = logging.getLogger(__name__)
@@ -105,13 +107,13 @@ class SlotPool:
         self._memory_bytes = memory_bytes
         self._selector = selectors.DefaultSelector()
         self._slots: dict[int, _Slot] = {}
-        self._nursery: tuple[subprocess.Popen[bytes], Channel, socket.socket] | None = None
+        self._nursery: Nursery | None = None
+        self._waiting: dict[int, ScoreWork | SealWork] = {}
+        """What slots are to do once the nursery is ready."""
         self._spawned: dict[int, subprocess.Popen[bytes]] = {}
-        self._exits: dict[int, int] = {}
         self._killed_for: dict[int, str] = {}
         self._pending: list[Event] = []
         self._budget = OutputBudget()
-        self._nursery_output: OutputPipe | None = None
 
     # -- the protocol's side ------------------------------------------------------------------------------------
 
@@ -119,6 +121,9 @@ class SlotPool:
         """Give work to an idle slot, starting its process if there is none."""
         process = self._slots.get(slot)
         if process is None:
+            if self._forks and not self._has_nursery():
+                self._waiting[slot] = work
+                return
             process = self._start(slot)
             if process is None:
                 return
@@ -133,6 +138,8 @@ class SlotPool:
         if process is not None:
             self._kill_process(process.pid)
             self._discard(process)
+        if self._waiting.pop(slot, None) is not None and not self._waiting:
+            self._end_nursery()  # it takes too long to load
         self._pending = [event for event in self._pending if event.slot != slot]
 
     def wait(self, seconds: float) -> Sequence[Event]:
@@ -187,47 +194,37 @@ class SlotPool:
         return child.pid
 
     def _fork(self, slot: int, theirs: socket.socket, write_end: int) -> int | None:
-        channel = self._ready_nursery(slot)
-        if channel is None:
-            return None
-        assert self._nursery is not None  # noqa: S101 - made ready just above
-        with contextlib.suppress(OSError):  # it may be dead already; then there is no answer either
-            channel.send({"fork": slot})
-            socket.send_fds(self._nursery[2], [b"f"], [theirs.fileno(), write_end])
-        while (answer := channel.receive_one()) is not None:
-            if "pid" in answer:
-                return int(answer["pid"])
-            self._note_exit(answer)
-        self._end_nursery()
-        self._pending.append(Died(slot, "the process that forks the slots ended"))
-        return None
+        assert self._nursery is not None  # noqa: S101 - submit() has seen that it is ready
+        pid = self._nursery.fork(slot, theirs.fileno(), write_end)
+        if pid is None:
+            self._end_nursery()
+            self._pending.append(Died(slot, "the process that forks the slots ended"))
+        return pid
 
-    def _ready_nursery(self, slot: int) -> Channel | None:
-        """Return the channel of a nursery that has loaded the model; ``None`` (and an event) when it can't."""
+    def _has_nursery(self) -> bool:
+        """Tell whether there is a nursery that forks; if there is none, one begins to load."""
         if self._nursery is None:
-            ours, theirs = socket.socketpair()
-            fds_ours, fds_theirs = socket.socketpair()
-            read_end, write_end = os.pipe()
-            arguments = ["--socket", str(theirs.fileno()), "--descriptors", str(fds_theirs.fileno())]
-            child = self._popen(arguments, theirs.fileno(), write_end, fds_theirs.fileno())
-            for end in (theirs, fds_theirs):
-                end.close()
-            os.close(write_end)
-            self._nursery = (child, Channel(ours), fds_ours)
-            self._nursery_output = output = OutputPipe(slot, read_end, self._budget)
-            self._selector.register(output, selectors.EVENT_READ, lambda: self._listen(output))
-            answer = self._nursery[1].receive_one()
-            if answer is None or "failure" in answer:
-                child.wait()
-                failure = (
-                    Failure.of_message(answer["failure"])
-                    if answer is not None
-                    else Failure("WorkerDied", f"the process {_ending(child.returncode)} while it loaded the model")
-                )
-                self._end_nursery()
-                self._pending.append(InitFailed(slot, failure))
-                return None
-        return self._nursery[1]
+            self._nursery = nursery = Nursery(self._popen, self._budget)
+            self._selector.register(nursery.channel, selectors.EVENT_READ, self._hear_nursery)
+            self._selector.register(nursery.output, selectors.EVENT_READ, lambda: self._listen(nursery.output))
+        return self._nursery.is_ready
+
+    def _hear_nursery(self) -> None:
+        """Start what waits for a nursery that is ready now; of one that failed, tell a slot, and let the others try again."""
+        assert self._nursery is not None  # noqa: S101 - its channel is listened to
+        failure = self._nursery.hear()
+        if failure is None and not self._nursery.is_ready:
+            return
+        waiting, self._waiting = self._waiting, {}
+        if failure is None:
+            self._selector.unregister(self._nursery.channel)
+        else:
+            self._end_nursery()
+            first = next(iter(waiting))
+            del waiting[first]
+            self._pending.append(InitFailed(first, failure))
+        for slot, work in waiting.items():
+            self.submit(slot, work)
 
     def _popen(
         self, arguments: list[str], *descriptors: int, environment: dict[str, str] | None = None
@@ -247,17 +244,11 @@ class SlotPool:
     def _end_nursery(self) -> None:
         if self._nursery is None:
             return
-        child, channel, descriptors = self._nursery
+        for source in (self._nursery.channel, self._nursery.output):
+            if source in self._selector.get_map():
+                self._selector.unregister(source)
+        self._nursery.close()
         self._nursery = None
-        child.kill()
-        child.wait()
-        channel.close()
-        descriptors.close()
-        if self._nursery_output is not None:
-            if self._nursery_output in self._selector.get_map():  # a nursery that died has closed its end
-                self._selector.unregister(self._nursery_output)
-            self._nursery_output.close()
-            self._nursery_output = None
 
     # -- events -------------------------------------------------------------------------------------------------
 
@@ -318,27 +309,15 @@ class SlotPool:
             return self._killed_for.pop(pid)
         if pid in self._spawned:
             try:
-                return _ending(self._spawned[pid].wait(_EXIT_GRACE))
+                return ending(self._spawned[pid].wait(_EXIT_GRACE))
             except subprocess.TimeoutExpired:
                 return "closed its connection"
-        deadline = time.monotonic() + _EXIT_GRACE
-        while pid not in self._exits and self._nursery is not None and time.monotonic() < deadline:
-            child, channel, _ = self._nursery
-            with selectors.DefaultSelector() as selector:
-                selector.register(channel, selectors.EVENT_READ)
-                if not selector.select(deadline - time.monotonic()):
-                    break
-            messages, alive = channel.receive_ready()
-            for message in messages:
-                self._note_exit(message)
-            if not alive:
-                self._end_nursery()
-                return f"lost the process it was forked from, which {_ending(child.returncode)}"
-        return _ending(self._exits.pop(pid)) if pid in self._exits else "closed its connection"
-
-    def _note_exit(self, message: dict[str, Any]) -> None:
-        if "exited" in message:
-            self._exits[int(message["exited"])] = int(message["code"])
+        if self._nursery is None:
+            return "closed its connection"
+        reason = self._nursery.exit_of(pid, _EXIT_GRACE)
+        if self._nursery.has_ended:
+            self._end_nursery()
+        return reason or "closed its connection"
 
     def _enforce_memory(self) -> None:
         used = {process.pid: memory.of_session(process.pid) for process in self._slots.values()}
@@ -350,12 +329,6 @@ class SlotPool:
             f"out of memory: it used {size}, and the compute allows {limit} for all slots (OOMKilled)"
         )
         self._kill_process(pid)
-
-
-def _ending(code: int) -> str:
-    if code < 0:
-        return f"was killed by {signal.Signals(-code).name}"
-    return f"exited with code {code}"
 
 
 def _message(work: ScoreWork | SealWork) -> dict[str, Any]:
