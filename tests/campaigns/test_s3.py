@@ -133,6 +133,7 @@ def s3(monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:
     proxy.pass_on("POST", "/moto-api/reset", {}, b"")  # what moto holds belongs to this whole process
     for name, value in {
         "AWS_ENDPOINT_URL": proxy.url, "AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x", "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_MAX_ATTEMPTS": "1",  # the layers above try again, too: all three together take minutes to give up
     }.items():  # fmt: skip
         monkeypatch.setenv(name, value)
     import s3fs
