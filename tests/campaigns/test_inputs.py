@@ -132,3 +132,5 @@ def test_inputs_of_the_cases(make_job: Callable[..., Job], cases: Path, action: 
     result = job.do("publish")
     assert result["succeeded"] == succeeded
     assert result["failed"] == (1 if action.startswith("03") else 0)
+    if action.startswith("03"):
+        assert "OOMKilled" in job.dead_letters()[0]["message"]

@@ -141,23 +141,3 @@ def test_whatever_is_returned_is_rows_or_failures_in_every_format(make_job: Call
     result = job.run(mini_batch_size=1, output_file_name=name, **QUICK)
     assert (result["succeeded"], result["failed"], result["rows"]) == (len(RETURNED) - 1, 1, len(RETURNED) - 1)
     assert [letter["item"] for letter in job.dead_letters()] == ["01"]
-
-
-# -- the cases of others ------------------------------------------------------------------------------------------------
-
-
-def test_scripts_of_the_cases(make_job: Callable[..., Job], cases: Path) -> None:
-    for script in sorted((cases / "bad" / "scripts").glob("*.py")):
-        job = (
-            make_job(script.stem)
-            .files({f"{number}.csv": f"{number}\n" for number in range(6)})
-            .script(script.read_text())
-        )
-        job.do("plan", mini_batch_size=2, retry_settings={"max_retries": 0, "timeout": 2})
-        job.do("score", "--instance", "0")
-        fails = script.stem in ("run-hangs", "run-returns-scalar")
-        result = job.do("publish", code=2 if fails else 0)
-        if fails:
-            assert {"run-hangs": "took longer", "run-returns-scalar": "int"}[script.stem] in result["error"]["message"]
-        else:
-            assert result["succeeded"] == result["listed"] == 6

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -193,16 +192,3 @@ def test_misbehaving_scripts(
         json.loads((job.output / "manifest.json").read_text(), parse_constant=lambda name: pytest.fail(name))
     else:
         assert sentence in result["error"]["message"]
-
-
-def test_a_file_beyond_the_memory_limit(make_job: Callable[..., Job], cases: Path, tmp_path: Path) -> None:
-    folder = tmp_path / "big"
-    subprocess.run(["sh", str(cases / "bad" / "actions" / "03-single-line-1gb.sh"), str(folder)], check=True)
-    job = make_job(input_uri=folder.as_uri(), memory_bytes=512 * 2**20)
-    job.script(
-        "import os\ndef init(): pass\ndef run(b): return [os.path.basename(p) + str(len(open(p).read().splitlines())) for p in b]\n"
-    )
-    result = job.run(mini_batch_size=2, retry_settings={"max_retries": 0, "timeout": 120})
-    assert (result["succeeded"], result["failed"]) == (1, 1)
-    assert job.dead_letters()[0]["item"] == "one_line.csv"
-    assert "OOMKilled" in job.dead_letters()[0]["message"]
