@@ -96,6 +96,18 @@ OPTIONS: dict[str, dict[str, Any]] = {
         example="200",
         default="1000",
     ),
+    "max_upload_bytes": _option(
+        "Most bytes that one `POST /v1/apply` may upload: documents with their code and models.",
+        type="integer",
+        example="2000000000",
+        default="500000000",
+    ),
+    "storage_timeout_seconds": _option(
+        "How long the API server waits for the storage of outputs when it shows previews, dead letters and downloads.",
+        type="float",
+        example="30",
+        default="10",
+    ),
     "apply_wait_seconds": _option(
         "How long `apply` waits for a new endpoint to become invokable before it goes on without.",
         type="float",
@@ -180,6 +192,16 @@ class Settings:
     def max_active_tasks(self) -> int:
         """Instances of one endpoint at the same time."""
         return int(_get("max_active_tasks"))
+
+    @property
+    def max_upload_bytes(self) -> int:
+        """Most bytes of one upload."""
+        return int(_get("max_upload_bytes"))
+
+    @property
+    def storage_timeout_seconds(self) -> float:
+        """How long the API server waits for storage."""
+        return float(_get("storage_timeout_seconds"))
 
     @property
     def apply_wait_seconds(self) -> float:

@@ -7,6 +7,8 @@
     │   ├── DocumentError            a document breaks its rules; carries one problem per field
     │   ├── NotFoundError            no endpoint, deployment, compute, model or job of that name
     │   ├── ConflictError            somebody was faster, or the name already means something else
+    │   │   └── StaleError           a document is not the revision that was expected
+    │   ├── ForbiddenError           who asks has no right to it
     │   ├── ReachError               a URI outside what the operator of this installation allows
     │   ├── InputError               nothing to score, or an input that cannot be listed
     │   ├── OutputExistsError        something else is already at the output
@@ -74,6 +76,14 @@ class NotFoundError(UserError):
 
 class ConflictError(UserError):
     """Somebody was faster, or the name already means something else."""
+
+
+class StaleError(ConflictError):
+    """A document is not the revision that was expected."""
+
+
+class ForbiddenError(UserError):
+    """Who asks has no right to it."""
 
 
 class ReachError(UserError):

@@ -37,6 +37,8 @@ def get_provider_info() -> dict[str, Any]:
         "triggers": [
             {"integration-name": "Batch endpoints", "python-modules": ["airflow_batch_endpoints.triggers.job"]}
         ],
+        "plugins": [{"name": "batch_endpoints", "plugin-class": "airflow_batch_endpoints.plugin.BatchEndpointsPlugin"}],
+        "db-managers": ["airflow_batch_endpoints.database.manager.BatchEndpointsDBManager"],
         "cli": ["airflow_batch_endpoints.cli.definition.get_cli_commands"],
         "config": {
             SECTION: {

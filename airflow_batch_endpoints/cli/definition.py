@@ -1,10 +1,55 @@
-"""The commands and their arguments. Imported by every ``airflow`` command, so nothing heavy is imported here."""
+"""The commands and their arguments: for ``airflow batch-endpoints`` and for ``batch-endpoints`` alike.
+
+Imported by every ``airflow`` command, so nothing heavy is imported here; and without Airflow, so nothing of it either.
+"""
 
 from __future__ import annotations
 
-from airflow.cli.cli_config import ActionCommand, Arg, CLICommand, GroupCommand, lazy_load_command
+import importlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from airflow.cli.cli_config import CLICommand
 
 _COMMANDS = "airflow_batch_endpoints.cli"
+NAME = "batch-endpoints"
+HELP = "Batch endpoints: apply, invoke, get predictions"
+
+
+class Arg:
+    """An argument: its flags, and what argparse wants to know of it."""
+
+    def __init__(self, flags: tuple[str, ...], **options: Any) -> None:
+        self.flags = flags
+        self.options = options
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command."""
+
+    name: str
+    help: str
+    function: str
+    """Module and name below this package."""
+    args: tuple[Arg, ...] = ()
+    description: str | None = None
+
+    def __call__(self, args: Any) -> None:
+        """Run it. What it needs is imported now."""
+        module, _, name = self.function.rpartition(".")
+        getattr(importlib.import_module(f"{_COMMANDS}.{module}"), name)(args)
+
+
+@dataclass(frozen=True)
+class Group:
+    """Commands under one name."""
+
+    name: str
+    help: str
+    commands: tuple[Command, ...]
+
 
 ENDPOINT = Arg(("endpoint",), help="Name of the endpoint")
 JOB = Arg(("job",), help="Name of the job, which is the id of its DAG run")
@@ -19,13 +64,24 @@ FORMAT = Arg(
     default="table",
 )
 YES = Arg(("-y", "--yes"), help="Do not ask", action="store_true")
+SERVER = Arg(
+    ("--server",),
+    help="Address of an Airflow server to work on, instead of the Airflow of this machine; BATCH_ENDPOINTS_SERVER says the same",
+    metavar="URL",
+)
+TOKEN_FILE = Arg(
+    ("--token-file",),
+    help="File with a token of that server; BATCH_ENDPOINTS_TOKEN, or BATCH_ENDPOINTS_USERNAME and BATCH_ENDPOINTS_PASSWORD, do "
+    "as well",
+    metavar="FILE",
+)
 
-APPLY = ActionCommand(
+APPLY = Command(
     name="apply",
     help="Create or update endpoints, deployments and computes from YAML files",
     description="Create or update endpoints, deployments and computes from YAML files, all or none. Code and models that lie "
     "beside a file are copied to the configured artifact_uri. Waits until a new endpoint can be invoked.",
-    func=lazy_load_command(f"{_COMMANDS}.documents.apply"),
+    function="documents.apply",
     args=(
         Arg(
             ("-f", "--file"),
@@ -43,160 +99,190 @@ APPLY = ActionCommand(
         OUTPUT,
     ),
 )
-LIST = ActionCommand(
+LIST = Command(
     name="list",
     help="List endpoints with their deployments",
-    func=lazy_load_command(f"{_COMMANDS}.documents.list_endpoints"),
+    function="documents.list_endpoints",
     args=(OUTPUT,),
 )
-SHOW = ActionCommand(
+SHOW = Command(
     name="show",
     help="Show an endpoint, or one of its deployments",
-    func=lazy_load_command(f"{_COMMANDS}.documents.show"),
+    function="documents.show",
     args=(ENDPOINT, Arg(("-d", "--deployment"), help="Name of a deployment"), OUTPUT),
 )
-SET_DEFAULT = ActionCommand(
+SET_DEFAULT = Command(
     name="set-default",
     help="Choose the deployment that invocations get which name none",
-    func=lazy_load_command(f"{_COMMANDS}.documents.set_default"),
+    function="documents.set_default",
     args=(ENDPOINT, Arg(("deployment",), help="Name of the deployment")),
 )
-DELETE = ActionCommand(
+DELETE = Command(
     name="delete",
     help="Delete an endpoint with its deployments, or one deployment",
     description="Delete an endpoint with its deployments, or one deployment. Jobs and their outputs stay.",
-    func=lazy_load_command(f"{_COMMANDS}.documents.delete"),
+    function="documents.delete",
     args=(ENDPOINT, Arg(("-d", "--deployment"), help="Delete this deployment only"), YES),
 )
-OVERRIDES = Arg(
-    ("--set",),
-    help="Override a setting for this job: instance_count, mini_batch_size, error_threshold, output_file_name, "
-    "retry_settings.max_retries, retry_settings.timeout; may be given several times",
-    action="append",
-    default=[],
-    metavar="NAME=VALUE",
-    dest="assignments",
+_WHOSE = (
+    Arg(("endpoint",), help="Name of the endpoint; of the compute with --compute"),
+    Arg(("-d", "--deployment"), help="Of this deployment, not of the endpoint"),
+    Arg(("--compute",), help="Of a compute, not of an endpoint", action="store_true"),
 )
-STARTING = (
-    Arg(
-        ("--output",),
-        help="URI or path of a folder for this job (default: a folder of its own below the configured default_output_uri)",
-        metavar="URI",
-    ),
-    OVERRIDES,
-    Arg(("--job-name",), help="Name of the job; repeating a request with the same name starts nothing new"),
-    Arg(("--wait",), help="Follow the job to its end", action="store_true"),
-    Arg(
-        ("--dry-run",),
-        help="Start nothing; print the job as it would be pinned, and the pods it would start",
-        action="store_true",
-    ),
-    FORMAT,
+REVISIONS = Command(
+    name="revisions",
+    help="Show what a document was: who changed it when, and how",
+    function="documents.show_revisions",
+    args=(*_WHOSE, Arg(("--limit",), help="At most so many (default: %(default)s)", type=int, default=25), OUTPUT),
 )
-"""What every command has that starts a job."""
-EXIT_CODES = (
-    "With --wait the exit code is 0 when the job completed, 3 when too many items failed, 4 when it was canceled and 5 when it "
-    "failed otherwise."
+RESTORE = Command(
+    name="restore",
+    help="Make a document again what it was",
+    function="documents.restore",
+    args=(*_WHOSE, Arg(("--revision",), help="Which of its revisions", required=True), OUTPUT),
 )
-INVOKE = ActionCommand(
+INVOKE = Command(
     name="invoke",
     help="Start a job",
-    description=f"Start a job: score the files of an input with a deployment of an endpoint. {EXIT_CODES}",
-    func=lazy_load_command(f"{_COMMANDS}.jobs.invoke"),
+    description="Start a job: score the files of an input with a deployment of an endpoint. With --wait the exit code is 0 when "
+    "the job completed, 3 when too many items failed, 4 when it was canceled and 5 when it failed otherwise.",
+    function="jobs.invoke",
     args=(
         ENDPOINT,
         Arg(("--input",), help="URI or path of a file, a folder or a pattern", required=True, metavar="URI"),
-        Arg(("--input-type",), help="What the input must be", choices=("uri_folder", "uri_file")),
         Arg(("-d", "--deployment"), help="Name of the deployment (default: the endpoint's default)"),
-        *STARTING,
+        Arg(
+            ("--output",),
+            help="URI or path of a folder for this job (default: a folder of its own below the configured default_output_uri)",
+            metavar="URI",
+        ),
+        Arg(("--input-type",), help="What the input must be", choices=("uri_folder", "uri_file")),
+        Arg(
+            ("--set",),
+            help="Override a setting for this job: instance_count, mini_batch_size, error_threshold, output_file_name, "
+            "retry_settings.max_retries, retry_settings.timeout; may be given several times",
+            action="append",
+            default=[],
+            metavar="NAME=VALUE",
+            dest="assignments",
+        ),
+        Arg(("--job-name",), help="Name of the job; repeating a request with the same name starts nothing new"),
+        Arg(("--wait",), help="Follow the job to its end", action="store_true"),
+        Arg(
+            ("--dry-run",),
+            help="Start nothing; print the job as it would be pinned, and the pods it would start",
+            action="store_true",
+        ),
+        FORMAT,
     ),
 )
-REPLAY = ActionCommand(
-    name="replay",
-    help="Start a job that scores the dead letters of another",
-    description="Start a job that scores only the items that failed in a completed job, once what was wrong with them or with the "
-    f"deployment is mended. It has a name and an output of its own; the old job stays as it is. {EXIT_CODES}",
-    func=lazy_load_command(f"{_COMMANDS}.jobs.replay"),
-    args=(
-        ENDPOINT,
-        JOB,
-        Arg(("-d", "--deployment"), help="Name of the deployment (default: the one the job had)"),
-        *STARTING,
-    ),
-)
-JOBS = GroupCommand(
+JOBS = Group(
     name="jobs",
-    help="Look at jobs, follow, cancel and replay them, download what they made",
-    subcommands=(
-        ActionCommand(
+    help="Look at jobs, follow and cancel them, download what they made",
+    commands=(
+        Command(
             name="list",
             help="List the newest jobs",
-            func=lazy_load_command(f"{_COMMANDS}.jobs.list_jobs"),
+            function="jobs.list_jobs",
             args=(
                 Arg(("endpoint",), help="Only of this endpoint", nargs="?"),
-                Arg(("--limit",), help="At most so many (default: %(default)s)", type=int, default=25),
+                Arg(("--limit",), help="At most so many, 200 at most (default: %(default)s)", type=int, default=25),
+                Arg(
+                    ("--state",),
+                    help="Only in this state; may be given several times",
+                    action="append",
+                    metavar="STATE",
+                ),
+                Arg(("--invoker",), help="Only of this user"),
+                Arg(("-d", "--deployment"), help="Only of this deployment"),
                 OUTPUT,
             ),
         ),
-        ActionCommand(
+        Command(
             name="show",
             help="Show a job: state, counts, where its output is, why it failed",
-            func=lazy_load_command(f"{_COMMANDS}.jobs.show"),
+            function="jobs.show",
             args=(ENDPOINT, JOB, OUTPUT),
         ),
-        ActionCommand(
+        Command(
             name="stream",
             help="Follow a job to its end; the exit code says how it ended",
-            func=lazy_load_command(f"{_COMMANDS}.jobs.stream"),
+            function="jobs.stream",
             args=(ENDPOINT, JOB, OUTPUT),
         ),
-        ActionCommand(
+        Command(
             name="cancel",
             help="Cancel a job",
-            func=lazy_load_command(f"{_COMMANDS}.jobs.cancel"),
+            function="jobs.cancel",
             args=(ENDPOINT, JOB, OUTPUT),
         ),
-        REPLAY,
-        ActionCommand(
+        Command(
+            name="logs",
+            help="Print the logs of the tasks of a job",
+            function="jobs.logs",
+            args=(
+                ENDPOINT,
+                JOB,
+                Arg(("--task",), help="Only of this task", choices=("plan", "score", "publish")),
+                Arg(("--instance",), help="Only of this instance", type=int),
+            ),
+        ),
+        Command(
+            name="sync",
+            help="Bring the table of jobs up to date with all DAG runs; deletes nothing",
+            function="jobs.sync",
+        ),
+        Command(
             name="download",
             help="Copy the predictions of a job to a folder of this machine",
-            func=lazy_load_command(f"{_COMMANDS}.jobs.download"),
+            function="jobs.download",
             args=(ENDPOINT, JOB, Arg(("folder",), help="Where to (default: ./JOB)", nargs="?")),
         ),
     ),
 )
-COMPUTES = GroupCommand(
+COMPUTES = Group(
     name="computes",
     help="Look at computes and delete them; apply makes them",
-    subcommands=(
-        ActionCommand(
+    commands=(
+        Command(
             name="list",
             help="List computes",
-            func=lazy_load_command(f"{_COMMANDS}.documents.list_computes"),
+            function="documents.list_computes",
             args=(OUTPUT,),
         ),
-        ActionCommand(
+        Command(
             name="show",
             help="Show a compute",
-            func=lazy_load_command(f"{_COMMANDS}.documents.show_compute"),
+            function="documents.show_compute",
             args=(Arg(("compute",), help="Name of the compute"), OUTPUT),
         ),
-        ActionCommand(
+        Command(
             name="delete",
             help="Delete a compute that no deployment names",
-            func=lazy_load_command(f"{_COMMANDS}.documents.delete_compute"),
+            function="documents.delete_compute",
             args=(Arg(("compute",), help="Name of the compute"), YES),
         ),
     ),
 )
 
 
+COMMANDS: tuple[Command | Group, ...] = (
+    APPLY, LIST, SHOW, SET_DEFAULT, DELETE, REVISIONS, RESTORE, INVOKE, JOBS, COMPUTES,
+)  # fmt: skip
+
+
 def get_cli_commands() -> list[CLICommand]:
     """Return the commands that this provider adds to ``airflow``."""
-    return [
-        GroupCommand(
-            name="batch-endpoints",
-            help="Batch endpoints: apply, invoke, get predictions",
-            subcommands=(APPLY, LIST, SHOW, SET_DEFAULT, DELETE, INVOKE, JOBS, COMPUTES),
-        )
-    ]
+    from airflow.cli.cli_config import ActionCommand, GroupCommand
+    from airflow.cli.cli_config import Arg as AirflowArg
+
+    def action(command: Command) -> ActionCommand:
+        args = [AirflowArg(arg.flags, **arg.options) for arg in (*command.args, SERVER, TOKEN_FILE)]
+        return ActionCommand(command.name, command.help, command, args, command.description)
+
+    def either(entry: Command | Group) -> CLICommand:
+        if isinstance(entry, Command):
+            return action(entry)
+        return GroupCommand(entry.name, entry.help, [action(command) for command in entry.commands])
+
+    return [GroupCommand(NAME, HELP, [either(entry) for entry in COMMANDS])]

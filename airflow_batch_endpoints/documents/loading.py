@@ -22,9 +22,10 @@ _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _SYSTEM_FOLDERS = ("/etc", "/proc", "/sys", "/dev", "/boot", "/var", "/usr", "/bin", "/sbin", "/lib", "/run")
 
 
-def load(path: str | Path) -> Document:
+def load(path: str | Path, *, within: Path | None = None) -> Document:
     """Read a document from a file; relative paths in it are checked against its folder.
 
+    :param within: folder that these paths must not lead out of; ``None`` for anywhere.
     :raises DocumentError: with every problem of the file.
     """
     path = Path(path)
@@ -34,21 +35,22 @@ def load(path: str | Path) -> Document:
         text = path.read_bytes()
     except OSError as error:
         raise DocumentError([Problem(str(path), "(document)", f"cannot be read: {error.strerror}")]) from None
-    return loads(text, source=str(path), base=path.absolute().parent)
+    return loads(text, source=str(path), base=path.absolute().parent, within=within)
 
 
-def loads(text: str | bytes, *, source: str, base: Path | None = None) -> Document:
+def loads(text: str | bytes, *, source: str, base: Path | None = None, within: Path | None = None) -> Document:
     """Read a document.
 
     :param text: YAML (or JSON) of one document.
     :param source: how messages call it.
     :param base: folder that relative paths start from; ``None`` to leave them unchecked.
+    :param within: folder that relative paths must not lead out of; ``None`` for anywhere.
     :raises DocumentError: with every problem.
     """
     data = parse(text, source)
     document = from_data(data, source)
     if base is not None:
-        problems = _check_files(document, source, base)
+        problems = _check_files(document, source, base, within)
         if problems:
             raise DocumentError(problems)
     return document
@@ -177,17 +179,17 @@ class _Builder:
 # -- files beside the document ------------------------------------------------------------------------------------
 
 
-def _check_files(document: Document, source: str, base: Path) -> list[Problem]:
+def _check_files(document: Document, source: str, base: Path, within: Path | None) -> list[Problem]:
     if isinstance(document, PipelineDeployment):
-        return _check_component(document, source, base)
+        return _check_component(document, source, base, within)
     if not isinstance(document, ModelDeployment):
         return []
     problems = []
     if is_relative_path(document.model.path):
-        problems += _check_path(base, document.model.path, source, "model.path")
+        problems += _check_path(base, document.model.path, source, "model.path", within)
     code = document.code_configuration
     if code is not None and is_relative_path(code.code):
-        found = _check_path(base, code.code, source, "code_configuration.code")
+        found = _check_path(base, code.code, source, "code_configuration.code", within)
         problems += found
         if not found and not (base / code.code / code.scoring_script).is_file():
             problems.append(
@@ -199,13 +201,15 @@ def _check_files(document: Document, source: str, base: Path) -> list[Problem]:
             )
     environment = document.environment
     if environment and isinstance(environment.conda_file, str) and is_relative_path(environment.conda_file):
-        problems += _check_path(base, environment.conda_file, source, "environment.conda_file")
+        problems += _check_path(base, environment.conda_file, source, "environment.conda_file", within)
     return problems
 
 
-def _check_path(base: Path, path: str, source: str, field: str) -> list[Problem]:
+def _check_path(base: Path, path: str, source: str, field: str, within: Path | None) -> list[Problem]:
     """Refuse what is missing, and system folders: what is named here is copied where every worker can read it."""
     found = os.path.realpath(base / path)
+    if within is not None and not Path(found).is_relative_to(within):
+        return [Problem(source, field, f"{validation.shown(path)} leads out of what was uploaded")]
     if not os.path.exists(found):
         return [Problem(source, field, f"{validation.shown(path)} does not exist beside the document ({base})")]
     if (
@@ -221,7 +225,7 @@ def _check_path(base: Path, path: str, source: str, field: str) -> list[Problem]
     return []
 
 
-def _check_component(document: PipelineDeployment, source: str, base: Path) -> list[Problem]:
+def _check_component(document: PipelineDeployment, source: str, base: Path, within: Path | None) -> list[Problem]:
     """Follow local component files; one that includes itself would never end."""
     if not isinstance(document.component, str) or document.component.startswith("azureml:"):
         return []
@@ -230,6 +234,8 @@ def _check_component(document: PipelineDeployment, source: str, base: Path) -> l
         folder, name, above = pending.pop()
         path = Path(os.path.realpath(folder / name))
         seen += 1
+        if within is not None and not path.is_relative_to(within):
+            return [Problem(source, "component", f"{validation.shown(name)} leads out of what was uploaded")]
         if path in above:
             return [Problem(source, "component", f"{path.name} includes itself")]
         if seen > MAX_COMPONENTS:

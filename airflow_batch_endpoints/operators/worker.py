@@ -126,7 +126,7 @@ class BatchWorkerOperator(BaseOperator):
         else:
             spec = self._resolve_now(context).model_dump(mode="json", by_alias=True)
             store.set(SPEC_KEY, json.dumps(spec), retention=NEVER_EXPIRE)
-        context["ti"].xcom_push(JOB, {name: spec[name] for name in _REFERENCE})
+        context["ti"].xcom_push(JOB, {name: spec[name] for name in (*_REFERENCE, "deployment_revision")})
         return spec
 
     def _resolve_now(self, context: Context) -> JobSpec:

@@ -14,14 +14,15 @@ from airflow_batch_endpoints.documents.compute import BUILT_IN, Compute, Kuberne
 from airflow_batch_endpoints.documents.deployment import ModelDeployment, PipelineDeployment
 from airflow_batch_endpoints.documents.endpoint import Endpoint, EndpointDefaults
 from airflow_batch_endpoints.documents.loading import from_data
-from airflow_batch_endpoints.exceptions import ConflictError, DocumentError, NotFoundError, Problem
+from airflow_batch_endpoints.exceptions import ConflictError, DocumentError, NotFoundError, Problem, StaleError
 from airflow_batch_endpoints.jobs.launch import Launch
 from airflow_batch_endpoints.registry.store import PREFIX, DocumentStore
 
 INDEX = f"{PREFIX}index"
 """What DAG parsing and pages need of every endpoint; a cache, never trusted when a job runs."""
 
-_ENDPOINT, _DEPLOYMENT, _COMPUTE = f"{PREFIX}endpoint.", f"{PREFIX}deployment.", f"{PREFIX}compute."
+ENDPOINT, DEPLOYMENT, COMPUTE = f"{PREFIX}endpoint.", f"{PREFIX}deployment.", f"{PREFIX}compute."
+"""How the keys of the kinds of documents begin."""
 Kind = TypeVar("Kind", bound=Document)
 Deployment = ModelDeployment | PipelineDeployment
 
@@ -34,6 +35,35 @@ class Stored:
     revision: str
     updated_at: str
     updated_by: str | None
+
+
+@dataclass(frozen=True)
+class Expected:
+    """What a document must be before it is changed, for writers that have looked at it."""
+
+    revisions: tuple[str, ...] | None = None
+    """One of these; ``None`` for any."""
+    exists: bool | None = None
+    """Whether it must be there, or must not; ``None`` for either."""
+
+    def check(self, what: str, found: str | None) -> None:
+        """Refuse a document that is something else.
+
+        :param found: its revision; ``None`` when there is none.
+        :raises StaleError: naming what was found.
+        """
+        if self.exists is False and found is not None:
+            raise StaleError(f"{what} exists already, with revision {found}")
+        if (self.exists or self.revisions is not None) and found is None:
+            raise StaleError(f"{what} does not exist")
+        if self.revisions is not None and found not in self.revisions:
+            raise StaleError(
+                f"{what} has revision {found}, expected {' or '.join(self.revisions)}: somebody has changed it meanwhile; look "
+                "at it again and repeat"
+            )
+
+
+ANYTHING = Expected()
 
 
 class Registry:
@@ -65,31 +95,31 @@ class Registry:
 
     def endpoint(self, name: str) -> Stored:
         """Return an endpoint. :raises NotFoundError: when there is none."""
-        return self._require(_ENDPOINT + name, Endpoint, f"endpoint {name!r}", self.endpoint_names)
+        return self._require(ENDPOINT + name, Endpoint, f"endpoint {name!r}", self.endpoint_names)
 
     def deployment(self, endpoint: str, name: str) -> Stored:
         """Return a deployment of an endpoint. :raises NotFoundError: when there is none."""
-        key, what = f"{_DEPLOYMENT}{endpoint}.{name}", f"deployment {name!r} of endpoint {endpoint!r}"
+        key, what = f"{DEPLOYMENT}{endpoint}.{name}", f"deployment {name!r} of endpoint {endpoint!r}"
         return self._require(key, ModelDeployment | PipelineDeployment, what, lambda: self.deployment_names(endpoint))
 
     def compute(self, name: str) -> Stored:
         """Return a compute; ``local`` is there without being applied. :raises NotFoundError: when there is none."""
-        if name == BUILT_IN.name and self._store.get(_COMPUTE + name) is None:
+        if name == BUILT_IN.name and self._store.get(COMPUTE + name) is None:
             return Stored(BUILT_IN, digest(BUILT_IN), "", None)
-        return self._require(_COMPUTE + name, Compute, f"compute {name!r}", self.compute_names)
+        return self._require(COMPUTE + name, Compute, f"compute {name!r}", self.compute_names)
 
     def endpoint_names(self) -> list[str]:
         """Return the names of all endpoints."""
-        return [key.removeprefix(_ENDPOINT) for key in self._store.keys(_ENDPOINT)]
+        return [key.removeprefix(ENDPOINT) for key in self._store.keys(ENDPOINT)]
 
     def deployment_names(self, endpoint: str) -> list[str]:
         """Return the names of an endpoint's deployments."""
-        prefix = f"{_DEPLOYMENT}{endpoint}."
+        prefix = f"{DEPLOYMENT}{endpoint}."
         return [key.removeprefix(prefix) for key in self._store.keys(prefix)]
 
     def compute_names(self) -> list[str]:
         """Return the names of all computes."""
-        return sorted({BUILT_IN.name, *(key.removeprefix(_COMPUTE) for key in self._store.keys(_COMPUTE))})
+        return sorted({BUILT_IN.name, *(key.removeprefix(COMPUTE) for key in self._store.keys(COMPUTE))})
 
     def _require(self, key: str, kind: Any, what: str, names: Callable[[], Iterable[str]]) -> Stored:
         stored = self._get(key, kind)
@@ -100,20 +130,26 @@ class Registry:
 
     def _get(self, key: str, kind: Any) -> Stored | None:
         text = self._store.get(key)
-        return None if text is None else _decode(key, text, kind)
+        return None if text is None else decode(key, text, kind)
 
     # -- writing ------------------------------------------------------------------------------------------------
 
-    def apply(self, documents: Iterable[Document], *, set_default: bool = False) -> list[tuple[str, Document]]:
+    def apply(
+        self, documents: Iterable[Document], *, set_default: bool = False, expected: Expected = ANYTHING
+    ) -> list[tuple[str, Document]]:
         """Create or update documents, all or none.
 
         :param documents: endpoints, deployments and computes, in any order.
         :param set_default: make the (one) deployment among them the default of its endpoint.
+        :param expected: what the documents must be now.
         :return: what was done to each: ``created``, ``updated`` or ``unchanged``.
         :raises DocumentError: when they do not fit together, or do not fit what is there.
+        :raises StaleError: when one is not what was expected.
         """
         change = _Change(self, self._store)
         documents = list(documents)
+        for document in documents:
+            change.require(key_of(document), expected)
         done = [(change.put(document), document) for document in documents]
         if set_default:
             deployments = [document for document in documents if isinstance(document, Deployment)]
@@ -132,14 +168,18 @@ class Registry:
         change.commit()
         return done
 
-    def set_default(self, endpoint: str, deployment: str) -> None:
-        """Make a deployment the one that invocations get which name none. Running jobs are not touched."""
+    def set_default(self, endpoint: str, deployment: str, *, expected: Expected = ANYTHING) -> None:
+        """Make a deployment the one that invocations get which name none. Running jobs are not touched.
+
+        :param expected: what the endpoint must be now.
+        """
         self.deployment(endpoint, deployment)
         change = _Change(self, self._store)
+        change.require(ENDPOINT + endpoint, expected)
         change.set_default(endpoint, deployment)
         change.commit()
 
-    def delete_endpoint(self, name: str) -> None:
+    def delete_endpoint(self, name: str, *, expected: Expected = ANYTHING) -> None:
         """Delete an endpoint with its deployments. Its jobs and their outputs stay.
 
         :raises ConflictError: while jobs of it are running.
@@ -148,12 +188,13 @@ class Registry:
         if self._has_running_jobs(name):
             raise ConflictError(f"endpoint {name!r} has running jobs; cancel them or wait, then delete it")
         change = _Change(self, self._store)
-        change.delete(_ENDPOINT + name)
+        change.require(ENDPOINT + name, expected)
+        change.delete(ENDPOINT + name)
         for deployment in self.deployment_names(name):
-            change.delete(f"{_DEPLOYMENT}{name}.{deployment}")
+            change.delete(f"{DEPLOYMENT}{name}.{deployment}")
         change.commit()
 
-    def delete_deployment(self, endpoint: str, name: str) -> None:
+    def delete_deployment(self, endpoint: str, name: str, *, expected: Expected = ANYTHING) -> None:
         """Delete a deployment. Jobs that run it have their own copy and go on.
 
         :raises ConflictError: when it is its endpoint's default.
@@ -165,10 +206,11 @@ class Registry:
                 f"deployment {name!r} is the default of endpoint {endpoint!r}; set another default first, or delete the endpoint"
             )
         change = _Change(self, self._store)
-        change.delete(f"{_DEPLOYMENT}{endpoint}.{name}")
+        change.require(f"{DEPLOYMENT}{endpoint}.{name}", expected)
+        change.delete(f"{DEPLOYMENT}{endpoint}.{name}")
         change.commit()
 
-    def delete_compute(self, name: str) -> None:
+    def delete_compute(self, name: str, *, expected: Expected = ANYTHING) -> None:
         """Delete a compute.
 
         :raises ConflictError: while deployments name it.
@@ -183,7 +225,8 @@ class Registry:
         if users:
             raise ConflictError(f"compute {name!r} is used by {', '.join(users)}; change or delete those first")
         change = _Change(self, self._store)
-        change.delete(_COMPUTE + name)
+        change.require(COMPUTE + name, expected)
+        change.delete(COMPUTE + name)
         change.commit()
 
     def encode(self, document: Document) -> str:
@@ -212,11 +255,24 @@ class _Change:
         if key in self._documents:
             return self._documents[key]
         text = self._expected.setdefault(key, self._store.get(key))
-        return None if text is None else _decode(key, text, kind).document
+        return None if text is None else decode(key, text, kind).document
+
+    def require(self, key: str, expected: Expected) -> None:
+        """Refuse a document that is not what a writer expects."""
+        if expected != ANYTHING:
+            before = self._before(key)
+            expected.check(key.removeprefix(PREFIX), None if before is None else digest(before))
+
+    def _before(self, key: str) -> Document | None:
+        """Return a document as it is, ``None`` also for one that cannot be read: applying it again is what mends it."""
+        try:
+            return self._read(key, Document)  # type: ignore[no-any-return]
+        except DocumentError:
+            return None
 
     def put(self, document: Document) -> str:
-        key, kind = _key(document), type(document)
-        before = self._read(key, kind if not isinstance(document, Deployment) else Deployment)
+        key = key_of(document)
+        before = self._before(key)
         if (
             isinstance(document, Endpoint)
             and isinstance(before, Endpoint)
@@ -227,19 +283,19 @@ class _Change:
         if before is not None and digest(before) == digest(document):
             return "unchanged"
         self._documents[key] = document
-        return "created" if before is None else "updated"
+        return "created" if self._expected[key] is None else "updated"
 
     def delete(self, key: str) -> None:
         self._expected.setdefault(key, self._store.get(key))
         self._documents[key] = None
 
     def set_default(self, endpoint: str, deployment: str) -> None:
-        document = self._read(_ENDPOINT + endpoint, Endpoint)
+        document = self._read(ENDPOINT + endpoint, Endpoint)
         if document is None:
             raise NotFoundError(
                 f"there is no endpoint {endpoint!r}; apply its document first, or together with the deployment"
             )
-        self._documents[_ENDPOINT + endpoint] = document.model_copy(
+        self._documents[ENDPOINT + endpoint] = document.model_copy(
             update={"defaults": EndpointDefaults(deployment_name=deployment)}
         )
 
@@ -252,7 +308,7 @@ class _Change:
             elif isinstance(document, KubernetesCompute):
                 problems += self._check_compute(document)
             elif isinstance(document, Endpoint) and (default := document.defaults.deployment_name):
-                key = f"{_DEPLOYMENT}{document.name}.{default}"
+                key = f"{DEPLOYMENT}{document.name}.{default}"
                 if self._read(key, Deployment) is None:
                     message = f"endpoint {document.name!r} has no deployment {default!r}; apply it first, or together"
                     problems.append(Problem(f"endpoint {document.name}", "defaults.deployment_name", message))
@@ -261,12 +317,12 @@ class _Change:
 
     def _check_deployment(self, document: Deployment) -> list[Problem]:
         source, problems = f"deployment {document.name}", []
-        if self._read(_ENDPOINT + document.endpoint_name, Endpoint) is None:
+        if self._read(ENDPOINT + document.endpoint_name, Endpoint) is None:
             message = f"there is no endpoint {document.endpoint_name!r}; apply its document first, or together"
             problems.append(Problem(source, "endpoint_name", message))
         name = document.compute if isinstance(document, ModelDeployment) else document.settings.default_compute
         name = name.removeprefix("azureml:") if name else None
-        if name and name != BUILT_IN.name and self._read(_COMPUTE + name, Compute) is None:
+        if name and name != BUILT_IN.name and self._read(COMPUTE + name, Compute) is None:
             known = ", ".join(self._registry.compute_names())
             message = (
                 f"there is no compute {name!r}; there is: {known}. Apply a compute document of that name, such as "
@@ -278,7 +334,7 @@ class _Change:
     def _check_compute(self, document: KubernetesCompute) -> list[Problem]:
         source, problems = f"compute {document.name}", []
         if document.fallback is not None:
-            other = self._read(_COMPUTE + document.fallback.compute, Compute)
+            other = self._read(COMPUTE + document.fallback.compute, Compute)
             if not isinstance(other, KubernetesCompute) or other.fallback is not None:
                 message = (
                     f"{document.fallback.compute!r} is no compute of type kubernetes without a fallback of its own"
@@ -314,10 +370,10 @@ class _Change:
         self._store.write(changes, {**self._expected, INDEX: text})
 
     def _entry(self, name: str) -> dict[str, Any] | None:
-        endpoint = self._read(_ENDPOINT + name, Endpoint)
+        endpoint = self._read(ENDPOINT + name, Endpoint)
         if endpoint is None:
             return None
-        prefix = f"{_DEPLOYMENT}{name}."
+        prefix = f"{DEPLOYMENT}{name}."
         names = {key.removeprefix(prefix) for key in self._store.keys(prefix)}
         names |= {key.removeprefix(prefix) for key in self._documents if key.startswith(prefix)}
         deployments = {}
@@ -357,22 +413,27 @@ def index_of(text: str | None) -> dict[str, Any]:
 
 
 def _endpoint_of(key: str) -> str | None:
-    if key.startswith(_ENDPOINT):
-        return key.removeprefix(_ENDPOINT)
-    return key.removeprefix(_DEPLOYMENT).partition(".")[0] if key.startswith(_DEPLOYMENT) else None
+    if key.startswith(ENDPOINT):
+        return key.removeprefix(ENDPOINT)
+    return key.removeprefix(DEPLOYMENT).partition(".")[0] if key.startswith(DEPLOYMENT) else None
 
 
-def _key(document: Document) -> str:
+def key_of(document: Document) -> str:
+    """Return the Variable that holds a document."""
     if isinstance(document, Endpoint):
-        return _ENDPOINT + document.name
+        return ENDPOINT + document.name
     if isinstance(document, Deployment):
-        return f"{_DEPLOYMENT}{document.endpoint_name}.{document.name}"
+        return f"{DEPLOYMENT}{document.endpoint_name}.{document.name}"
     if isinstance(document, Compute):
-        return _COMPUTE + document.name
+        return COMPUTE + document.name
     raise TypeError(f"{type(document).__name__} is not kept in the registry")
 
 
-def _decode(key: str, text: str, kind: Any) -> Stored:
+def decode(key: str, text: str, kind: Any = Document) -> Stored:
+    """Return a document from its Variable.
+
+    :raises DocumentError: when it cannot be read, or is of another kind.
+    """
     source = f"Variable {key}"
     try:
         stored = json.loads(text)
@@ -390,6 +451,5 @@ def _decode(key: str, text: str, kind: Any) -> Stored:
     document = from_data(data, source)
     if not isinstance(document, kind):
         raise DocumentError([Problem(source, "type", f"is a {type(document).__name__}; apply the document again")])
-    return Stored(
-        document, stored.get("revision", digest(document)), stored.get("updated_at", ""), stored.get("updated_by")
-    )
+    # The digest of what is there, not the one that was written with it: a Variable can be edited by hand.
+    return Stored(document, digest(document), str(stored.get("updated_at", "")), stored.get("updated_by"))

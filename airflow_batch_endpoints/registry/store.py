@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
+from airflow_batch_endpoints.exceptions import StaleError
+
 PREFIX = "batch_endpoints."
 
 
@@ -23,7 +25,7 @@ class DocumentStore(Protocol):
         """Set and delete (``None``) values, all or none where the implementation can.
 
         :param expected: values that must still be there as they were read; a difference means that somebody was faster.
-        :raises ConflictError: when they are not.
+        :raises StaleError: when they are not.
         """
         ...
 
@@ -55,12 +57,10 @@ class MemoryStore:
 def check_expected(found: Mapping[str, str | None], expected: Mapping[str, str | None]) -> None:
     """Refuse to write over what somebody else has changed.
 
-    :raises ConflictError: naming the first document that differs.
+    :raises StaleError: naming the first document that differs.
     """
-    from airflow_batch_endpoints.exceptions import ConflictError
-
     for key, value in expected.items():
         if found[key] != value:
-            raise ConflictError(
+            raise StaleError(
                 f"{key.removeprefix(PREFIX)} was changed by somebody else meanwhile; look at it again (show) and repeat"
             )

@@ -1,0 +1,1 @@
+"""REST: a FastAPI application that Airflow's API server mounts at ``/batch-endpoints``."""

@@ -1,0 +1,75 @@
+"""Applying several documents at once, with the files that lie beside them."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import Annotated, Any
+
+from fastapi import APIRouter, Depends, Request
+from starlette.datastructures import FormData, UploadFile
+
+from airflow_batch_endpoints.api import examples, uploads
+from airflow_batch_endpoints.api.auth import Caller, LoggedIn, refuse
+from airflow_batch_endpoints.documents.base import Document
+from airflow_batch_endpoints.documents.loading import load
+from airflow_batch_endpoints.exceptions import DocumentError, Problem
+from airflow_batch_endpoints.registry.registry import COMPUTE, key_of
+from airflow_batch_endpoints.services.documents import Documents
+from airflow_batch_endpoints.services.resources import Applied
+
+router = APIRouter(prefix="/v1", tags=["Apply"])
+
+
+async def _form(request: Request) -> FormData:
+    if not request.headers.get("content-type", "").startswith("multipart/form-data"):
+        raise DocumentError(
+            [Problem("upload", "(body)", "expected multipart/form-data with parts named document and file")]
+        )
+    return await request.form(max_files=uploads.MAX_FILES, max_fields=10)
+
+
+@router.post("/apply", openapi_extra=examples.APPLY_BODY)
+def apply(caller: LoggedIn, request: Request, form: Annotated[Any, Depends(_form)]) -> list[Applied]:
+    """Create or update documents, all or none. Code and models that lie beside a document are copied to `artifact_uri`."""
+    parts = {
+        name: [part for part in form.getlist(name) if isinstance(part, UploadFile)] for name in ("document", "file")
+    }
+    if not parts["document"]:
+        raise DocumentError([Problem("upload", "document", "missing; give at least one YAML document as a file part")])
+    with tempfile.TemporaryDirectory(prefix="batch-endpoints-") as name:
+        folder = Path(name).resolve()
+        paths = uploads.save(parts["document"], folder, "document")
+        uploads.save(parts["file"], folder, "file")
+        documents = [(path.parent, document) for path, document in zip(paths, _load(paths, folder), strict=True)]
+        _authorize(request, caller, [document for _, document in documents])
+        set_default = str(form.get("set_default", "")).lower() in ("true", "1", "yes")
+        return Documents(caller.actor).apply(documents, set_default=set_default)
+
+
+def _load(paths: list[Path], folder: Path) -> list[Document]:
+    """Load documents, with the problems of all of them; paths in them must stay within the upload."""
+    documents, problems = [], []
+    for path in paths:
+        try:
+            documents.append(load(path, within=folder))
+        except DocumentError as error:
+            # The folder is ours and nobody's business.
+            problems += [
+                Problem(
+                    entry.source.replace(f"{folder}/", ""), entry.field, entry.message.replace(f"{folder}", "upload")
+                )
+                for entry in error.problems
+            ]
+    if problems:
+        raise DocumentError(problems)
+    return documents
+
+
+def _authorize(request: Request, caller: Caller, documents: list[Document]) -> None:
+    """Refuse all of it if the caller may not change one of the documents."""
+    for document in documents:
+        key = key_of(document)
+        is_allowed = caller.may_computes("PUT") if key.startswith(COMPUTE) else caller.may_document("PUT", key)
+        if not is_allowed:
+            refuse(request, caller.actor, f"change {key}")

@@ -1,0 +1,151 @@
+"""Where commands do their work: in the Airflow of this machine, or in one that is reached over HTTP."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any, Protocol
+
+from airflow_batch_endpoints.exceptions import UserError
+from airflow_batch_endpoints.services.resources import (
+    Applied,
+    DryRun,
+    Endpoint,
+    Job,
+    JobDetails,
+    Kind,
+    Revision,
+    StoredDocument,
+)
+
+SERVER = "BATCH_ENDPOINTS_SERVER"
+TOKEN = "BATCH_ENDPOINTS_TOKEN"  # noqa: S105 - the name of a variable
+USERNAME, PASSWORD = "BATCH_ENDPOINTS_USERNAME", "BATCH_ENDPOINTS_PASSWORD"
+
+
+class Backend(Protocol):
+    """What commands need. Both implementations answer alike, and raise the same errors."""
+
+    def apply(self, files: Sequence[Path], *, set_default: bool) -> list[Applied]:
+        """Create or update documents from files, with what lies beside them."""
+        ...
+
+    def not_invokable(self, endpoints: Sequence[str]) -> tuple[list[str], bool]:
+        """Return which endpoints have no DAG yet, and whether one is to be expected."""
+        ...
+
+    def endpoints(self) -> list[Endpoint]:
+        """Return all endpoints."""
+        ...
+
+    def endpoint(self, name: str) -> Endpoint:
+        """Return an endpoint."""
+        ...
+
+    def deployment(self, endpoint: str, name: str) -> StoredDocument:
+        """Return a deployment."""
+        ...
+
+    def set_default(self, endpoint: str, deployment: str) -> None:
+        """Choose the default deployment."""
+        ...
+
+    def delete_endpoint(self, name: str) -> None:
+        """Delete an endpoint."""
+        ...
+
+    def delete_deployment(self, endpoint: str, name: str) -> None:
+        """Delete a deployment."""
+        ...
+
+    def computes(self) -> list[StoredDocument]:
+        """Return all computes."""
+        ...
+
+    def compute(self, name: str) -> StoredDocument:
+        """Return a compute."""
+        ...
+
+    def delete_compute(self, name: str) -> None:
+        """Delete a compute."""
+        ...
+
+    def revisions(self, kind: Kind, name: str, endpoint: str | None, *, limit: int) -> list[Revision]:
+        """Return what a document was."""
+        ...
+
+    def restore(self, kind: Kind, name: str, endpoint: str | None, revision: str) -> Applied:
+        """Make a document again what it was."""
+        ...
+
+    def invoke(self, endpoint: str, conf: dict[str, Any], *, name: str) -> tuple[Job, bool]:
+        """Start a job, and tell whether it was started now."""
+        ...
+
+    def dry_run(self, endpoint: str, conf: dict[str, Any], *, name: str) -> DryRun:
+        """Return the job that would be started."""
+        ...
+
+    def jobs(
+        self,
+        endpoint: str | None,
+        *,
+        limit: int,
+        states: Sequence[str] | None = None,
+        invoker: str | None = None,
+        deployment: str | None = None,
+    ) -> list[Job]:
+        """Return the newest jobs."""
+        ...
+
+    def job(self, endpoint: str, name: str) -> JobDetails:
+        """Return a job."""
+        ...
+
+    def cancel(self, endpoint: str, name: str) -> Job:
+        """Cancel a job."""
+        ...
+
+    def logs(self, endpoint: str, name: str, *, task: str | None, instance: int | None) -> Iterator[str]:
+        """Return the logs of a job."""
+        ...
+
+    def published(self, endpoint: str, name: str) -> list[str]:
+        """Return the names of the files a job published."""
+        ...
+
+    def content(self, endpoint: str, name: str, file: str) -> Iterator[bytes]:
+        """Return a file that a job published."""
+        ...
+
+    def sync(self) -> int:
+        """Bring the table of jobs up to date; return how many runs were looked at."""
+        ...
+
+
+def choose(args: Any) -> Backend:
+    """Return what a command works on: the server that is named, else the Airflow of this machine.
+
+    :raises UserError: neither is there.
+    """
+    server = args.server or os.environ.get(SERVER)
+    if server:
+        from airflow_batch_endpoints.cli.remote import ServerBackend
+
+        return ServerBackend(server, token=_token(args))
+    if find_spec("airflow") is None:
+        raise UserError(f"Airflow is not installed here; name a server with --server URL or {SERVER}")
+    from airflow_batch_endpoints.cli.here import AirflowBackend
+
+    return AirflowBackend()
+
+
+def _token(args: Any) -> str | None:
+    if args.token_file:
+        try:
+            return Path(args.token_file).read_text().strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise UserError(f"--token-file {args.token_file}: {error}") from None
+    return os.environ.get(TOKEN) or None

@@ -1,0 +1,1 @@
+"""The tables of this package in Airflow's metadata database: jobs, revisions of documents. ``airflow db migrate`` makes them."""

@@ -1,0 +1,78 @@
+"""Revisions: what documents were, who changed them when. A table of record, written with every change and read back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Literal
+
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from airflow_batch_endpoints.database.models import RevisionRow
+from airflow_batch_endpoints.registry.registry import INDEX, Stored
+
+Change = Literal["created", "updated", "deleted", "found"]
+
+
+def record(session: Session, changes: Mapping[str, str | None], *, user: str | None) -> None:
+    """Keep what a write makes of documents.
+
+    :param changes: as the registry writes them.
+    """
+    now = datetime.now(UTC)
+    for key, text in changes.items():
+        if key == INDEX:
+            continue
+        if text is None:
+            session.add(RevisionRow(key=key, change="deleted", changed_by=user, changed_at=now))
+            continue
+        content = json.loads(text)
+        before = newest(session, key)
+        session.add(
+            RevisionRow(
+                key=key,
+                revision=content["revision"],
+                document=json.dumps(content["document"]),
+                change="created" if before is None or before.change == "deleted" else "updated",
+                changed_by=user,
+                changed_at=now,
+            )
+        )
+
+
+def notice(session: Session, key: str, stored: Stored) -> None:
+    """Keep a document that is not what was kept last: a task wrote it, which cannot use the database, or somebody by hand."""
+    before = newest(session, key)
+    if before is not None and before.revision == stored.revision:
+        return
+    session.add(
+        RevisionRow(
+            key=key,
+            revision=stored.revision,
+            document=json.dumps(stored.document.model_dump(mode="json", by_alias=True)),
+            change="found",
+            changed_by=stored.updated_by,
+            changed_at=datetime.now(UTC),
+        )
+    )
+
+
+def newest(session: Session, key: str) -> RevisionRow | None:
+    """Return the newest revision of a document, which may be its deletion."""
+    query = select(RevisionRow).where(RevisionRow.key == key).order_by(RevisionRow.id.desc()).limit(1)
+    return session.scalar(query)
+
+
+def page(session: Session, key: str, *, limit: int, offset: int) -> tuple[list[RevisionRow], int]:
+    """Return revisions of a document, newest first, and how many there are."""
+    query = select(RevisionRow).where(RevisionRow.key == key).order_by(RevisionRow.id.desc())
+    total = session.scalar(select(func.count()).select_from(RevisionRow).where(RevisionRow.key == key)) or 0
+    return list(session.scalars(query.limit(limit).offset(offset))), total
+
+
+def find(session: Session, key: str, revision: str) -> RevisionRow | None:
+    """Return a document as it was at a revision."""
+    query = select(RevisionRow).where(RevisionRow.key == key, RevisionRow.revision == revision)
+    return session.scalar(query.order_by(RevisionRow.id.desc()).limit(1))

@@ -1,0 +1,122 @@
+"""From what a run and its tasks say to the row of a job: a pure function, so that the table can be made anew at any time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+
+from airflow_batch_endpoints.jobs.states import TERMINAL, job_state
+
+CANCELED = "canceled by "
+"""How the note of a canceled run begins."""
+SAID = ("job", "summary", "progress", "error", "compute")
+"""Keys of the XComs that tasks leave."""
+UNFINISHED = frozenset({"running", "restarting", "deferred", "queued", "scheduled"})
+LAST_WORDS = timedelta(seconds=15)
+"""How long after the end of a run its tasks, which are being killed, may still say something."""
+_COUNTS = ("succeeded", "failed", "rows", "shards_done")
+
+
+@dataclass(frozen=True)
+class RunFacts:
+    """All that a job's row is made of."""
+
+    endpoint: str
+    job: str
+    dag_run_id: int
+    submission: int
+    state: str | None
+    invoker: str | None
+    conf: Mapping[str, Any]
+    note: str
+    created: datetime
+    started: datetime | None
+    ended: datetime | None
+    updated: datetime | None
+    tasks: Mapping[str, set[str]] = field(default_factory=dict)
+    """States of the instances of each task."""
+    said: Mapping[tuple[str, str], Sequence[Any]] = field(default_factory=dict)
+    """XComs by task and key."""
+    cancel_request: str | None = None
+    """Why the task that invoked the job asked for its end, if it did, for this submission."""
+
+
+def project(facts: RunFacts, now: datetime) -> dict[str, Any]:
+    """Return the columns of a job's row.
+
+    :param now: the time; a run that has just ended is not settled yet.
+    """
+    said = facts.said
+    planned, published = _said(said, "plan", "summary"), _said(said, "publish", "summary")
+    job = _said(said, "plan", "job")
+    state = job_state(
+        facts.state,
+        facts.tasks,
+        is_canceled=facts.note.startswith(CANCELED) or facts.cancel_request is not None,
+        is_cancel_requested=facts.cancel_request is not None,
+    )
+    return {
+        "endpoint": facts.endpoint,
+        "name": facts.job,
+        "dag_run_id": facts.dag_run_id,
+        "submission": facts.submission,
+        "deployment": job.get("deployment") or facts.conf.get("deployment"),
+        "deployment_revision": job.get("deployment_revision"),
+        "invoker": facts.invoker,
+        "state": state,
+        "is_settled": _is_settled(facts, state, now),
+        "compute": ", ".join(sorted({*map(str, said.get(("score", "compute"), [])), *_pinned_compute(job)})) or None,
+        "model": planned.get("model_uri"),
+        "input": job.get("input_uri") or facts.conf.get("input"),
+        "output": job.get("output_uri"),
+        "request": dict(facts.conf),
+        **_counts(planned, published, said.get(("score", "progress"), [])),
+        "error": _error(said, state, facts.cancel_request or facts.note),
+        "created_at": facts.created,
+        "started_at": facts.started,
+        "ended_at": facts.ended,
+        "run_updated_at": facts.updated,
+        "refreshed_at": now,
+    }
+
+
+def _is_settled(facts: RunFacts, state: str, now: datetime) -> bool:
+    if state not in TERMINAL or (facts.ended is not None and now - facts.ended < LAST_WORDS):
+        return False
+    return not any(states & UNFINISHED for states in facts.tasks.values())
+
+
+def _said(said: Mapping[tuple[str, str], Sequence[Any]], task: str, key: str) -> Mapping[str, Any]:
+    """Return the one thing a task said; whoever else wrote there something odd, is not believed."""
+    found = said.get((task, key), [])
+    return found[0] if found and isinstance(found[0], Mapping) else {}
+
+
+def _pinned_compute(job: Mapping[str, Any]) -> list[str]:
+    name = ((job.get("launch") or {}).get("compute") or {}).get("name")
+    return [str(name)] if name else []
+
+
+def _counts(planned: Mapping[str, Any], published: Mapping[str, Any], progress: Sequence[Any]) -> dict[str, int | None]:
+    """Return how far a job is: what is published counts, before that what the instances say."""
+    shards = planned.get("shards")
+    if published:
+        counts = {name: published.get(name) for name in ("listed", "succeeded", "failed", "rows")}
+        return {**counts, "shards": shards, "shards_done": shards}
+    entries = [entry for entry in progress if isinstance(entry, Mapping)]
+    sums = {name: sum(int(entry.get(name) or 0) for entry in entries) for name in _COUNTS}
+    return {"listed": planned.get("items"), **sums, "shards": shards}
+
+
+def _error(said: Mapping[tuple[str, str], Sequence[Any]], state: str, note: str) -> str | None:
+    if state == "Canceled":
+        return note
+    if state != "Failed":
+        return None
+    # A score task that ended for good says more than publish, which only finds the shards missing.
+    for task in ("plan", "score", "publish"):
+        for message in said.get((task, "error"), []):
+            return str(message)
+    return "see the logs of its tasks"

@@ -1,0 +1,392 @@
+"""Endpoints, deployments and computes: applying, reading, deleting and rolling back."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import yaml
+from sqlalchemy.orm import Session
+
+from airflow_batch_endpoints.config import settings
+from airflow_batch_endpoints.database.models import RevisionRow
+from airflow_batch_endpoints.database.session import open_session
+from airflow_batch_endpoints.documents.base import Document, digest
+from airflow_batch_endpoints.documents.compute import BUILT_IN
+from airflow_batch_endpoints.documents.deployment import ModelDeployment, is_relative_path
+from airflow_batch_endpoints.documents.endpoint import Endpoint as EndpointDocument
+from airflow_batch_endpoints.documents.loading import from_data
+from airflow_batch_endpoints.exceptions import BatchEndpointsError, DocumentError, NotFoundError, Problem
+from airflow_batch_endpoints.jobs.naming import dag_id
+from airflow_batch_endpoints.registry import revisions
+from airflow_batch_endpoints.registry.metadata import MetadataStore
+from airflow_batch_endpoints.registry.registry import (
+    ANYTHING,
+    COMPUTE,
+    DEPLOYMENT,
+    ENDPOINT,
+    INDEX,
+    Expected,
+    Registry,
+    Stored,
+    decode,
+    described,
+    index_of,
+)
+from airflow_batch_endpoints.registry.staging import stage
+from airflow_batch_endpoints.runs import dags, table
+from airflow_batch_endpoints.services.actor import Actor, audit
+from airflow_batch_endpoints.services.resources import (
+    Applied,
+    DeploymentSummary,
+    Endpoint,
+    Kind,
+    Page,
+    RecentJob,
+    Revision,
+    StoredDocument,
+)
+
+RECENT_JOBS = 12
+"""How many jobs the strip of an endpoint shows."""
+
+
+class Documents:
+    """What can be done with documents.
+
+    :param actor: who asks. Whether they may is decided before.
+    """
+
+    def __init__(self, actor: Actor) -> None:
+        self._actor = actor
+        self._store = MetadataStore(on_write=self._written)
+        self.registry = Registry(
+            self._store,
+            user=actor.name,
+            has_running_jobs=_has_running,
+            allow_unrestricted_pods=settings().allow_unrestricted_pods,
+        )
+
+    def _written(self, session: Session, changes: Mapping[str, str | None]) -> None:
+        """Keep revisions and the audit log in the transaction of the change, and have the DAGs parsed."""
+        revisions.record(session, changes, user=self._actor.name)
+        for key, text in changes.items():
+            if key == INDEX:
+                continue
+            revision = None if text is None else json.loads(text)["revision"]
+            if key.startswith(ENDPOINT) and text is None:
+                dags.retire_dag(session, key.removeprefix(ENDPOINT))
+            audit(
+                session,
+                self._actor,
+                "document.delete" if text is None else "document.put",
+                dag=_dag_of(key),
+                document=key,
+                revision=revision,
+            )
+        dags.request_parsing(session)
+
+    # -- applying ----------------------------------------------------------------------------------------------------
+
+    def apply(
+        self, documents: Iterable[tuple[Path, Document]], *, set_default: bool = False, expected: Expected = ANYTHING
+    ) -> list[Applied]:
+        """Create or update documents, all or none, and copy the code and models that lie beside them.
+
+        :param documents: each with the folder that its relative paths start from.
+        :param set_default: make the (one) deployment among them the default of its endpoint.
+        :param expected: what the documents must be now.
+        """
+        artifact_uri = settings().artifact_uri
+        staged = [stage(document, base, artifact_uri) for base, document in documents]
+        done = self.registry.apply(staged, set_default=set_default, expected=expected)
+        return [Applied.model_validate(described(what, document)) for what, document in done]
+
+    def put(self, document: Document, *, expected: Expected = ANYTHING) -> Applied:
+        """Create or update one document that brings no files.
+
+        :raises DocumentError: it names a path beside it.
+        """
+        problems = [
+            Problem("document", name, f"{path!r} is a path beside the document, which brings no files; upload them with apply, or "
+                    "name a URI")
+            for name, path in _relative_paths(document)
+        ]  # fmt: skip
+        if problems:
+            raise DocumentError(problems)
+        ((what, applied),) = self.registry.apply([document], expected=expected)
+        return Applied.model_validate(described(what, applied))
+
+    def set_default(self, endpoint: str, deployment: str, *, expected: Expected = ANYTHING) -> None:
+        """Choose the deployment that invocations get which name none."""
+        self.registry.set_default(endpoint, deployment, expected=expected)
+
+    def delete_endpoint(self, name: str, *, expected: Expected = ANYTHING) -> None:
+        """Delete an endpoint with its deployments; its jobs stay."""
+        self.registry.delete_endpoint(name, expected=expected)
+
+    def delete_deployment(self, endpoint: str, name: str, *, expected: Expected = ANYTHING) -> None:
+        """Delete a deployment."""
+        self.registry.delete_deployment(endpoint, name, expected=expected)
+
+    def delete_compute(self, name: str, *, expected: Expected = ANYTHING) -> None:
+        """Delete a compute that no deployment names."""
+        self.registry.delete_compute(name, expected=expected)
+
+    # -- endpoints ---------------------------------------------------------------------------------------------------
+
+    def endpoints(
+        self,
+        *,
+        allowed: Callable[[set[str]], Collection[str]] = lambda names: names,
+        contains: str = "",
+        limit: int = 50,
+        offset: int = 0,
+    ) -> Page[Endpoint]:
+        """Return a page of endpoints by name. One that cannot be read is a row with an error.
+
+        :param allowed: which of some names the caller may read.
+        :param contains: part of the name, in any case.
+        """
+        found = {name for name in self.registry.endpoint_names() if contains.lower() in name.lower()}
+        names = sorted(allowed(found))
+        return Page(items=self._described(names[offset : offset + limit]), total=len(names), limit=limit, offset=offset)
+
+    def endpoint(self, name: str) -> Endpoint:
+        """Return an endpoint. :raises NotFoundError: when there is none."""
+        if self._store.get(ENDPOINT + name) is None:
+            self.registry.endpoint(name)
+        return self._described([name])[0]
+
+    def endpoint_document(self, name: str) -> StoredDocument:
+        """Return an endpoint as it is kept. :raises NotFoundError: when there is none."""
+        return self._stored("endpoint", ENDPOINT + name, self.registry.endpoint(name), name=name)
+
+    def _described(self, names: Sequence[str]) -> list[Endpoint]:
+        """Return endpoints with their jobs: a few queries, however many there are."""
+        texts = self._store.get_all([ENDPOINT + name for name in names] + [INDEX])
+        index = index_of(texts.get(INDEX))
+        with open_session() as session:
+            invokable = dags.with_dag(session, list(names))
+            recent = {
+                endpoint: [_recent(row) for row in rows]
+                for endpoint, rows in table.newest(session, names, each=RECENT_JOBS).items()
+            }
+        return [
+            _endpoint(name, texts.get(ENDPOINT + name), index.get(name), name in invokable, recent.get(name, []))
+            for name in names
+        ]
+
+    # -- deployments and computes ------------------------------------------------------------------------------------
+
+    def deployments(self, endpoint: str) -> list[StoredDocument]:
+        """Return the deployments of an endpoint. One that cannot be read is a row with an error."""
+        owner = self.registry.endpoint(endpoint).document
+        default = owner.defaults.deployment_name if isinstance(owner, EndpointDocument) else None
+        keys = self._store.keys(f"{DEPLOYMENT}{endpoint}.")
+        found = [self._row("deployment", key, text) for key, text in sorted(self._store.get_all(keys).items())]
+        return [row.model_copy(update={"is_default": row.name == default}) for row in found]
+
+    def deployment(self, endpoint: str, name: str) -> StoredDocument:
+        """Return a deployment. :raises NotFoundError: when there is none."""
+        stored, owner = self.registry.deployment(endpoint, name), self.registry.endpoint(endpoint).document
+        default = owner.defaults.deployment_name if isinstance(owner, EndpointDocument) else None
+        found = self._stored("deployment", f"{DEPLOYMENT}{endpoint}.{name}", stored, name=name, endpoint=endpoint)
+        return found.model_copy(update={"is_default": name == default})
+
+    def computes(self) -> list[StoredDocument]:
+        """Return the computes. One that cannot be read is a row with an error."""
+        texts = self._store.get_all(self._store.keys(COMPUTE))
+        rows = [self._row("compute", key, text) for key, text in sorted(texts.items())]
+        if COMPUTE + BUILT_IN.name not in texts:
+            rows.append(self.compute(BUILT_IN.name))
+        return sorted(rows, key=lambda row: row.name)
+
+    def compute(self, name: str) -> StoredDocument:
+        """Return a compute. :raises NotFoundError: when there is none."""
+        return self._stored("compute", COMPUTE + name, self.registry.compute(name), name=name)
+
+    def _row(self, kind: Kind, key: str, text: str) -> StoredDocument:
+        endpoint, _, name = key.removeprefix(DEPLOYMENT).rpartition(".") if kind == "deployment" else ("", "", key)
+        name = name.removeprefix(COMPUTE)
+        try:
+            return self._stored(kind, key, decode(key, text), name=name, endpoint=endpoint or None)
+        except BatchEndpointsError as error:
+            return StoredDocument(kind=kind, name=name, endpoint=endpoint or None, error=str(error))
+
+    def _stored(
+        self, kind: Kind, key: str, stored: Stored, *, name: str, endpoint: str | None = None
+    ) -> StoredDocument:
+        if stored.document != BUILT_IN:
+            with open_session() as session:
+                revisions.notice(session, key, stored)
+        return StoredDocument(
+            kind=kind,
+            name=name,
+            endpoint=endpoint,
+            document=stored.document.model_dump(mode="json", by_alias=True, exclude_none=True),
+            revision=stored.revision,
+            updated_at=stored.updated_at or None,
+            updated_by=stored.updated_by,
+        )
+
+    # -- revisions ---------------------------------------------------------------------------------------------------
+
+    def revisions(self, key: str, *, limit: int = 50, offset: int = 0) -> Page[Revision]:
+        """Return what a document was, newest first, each with what changed since the one before.
+
+        :param key: see :func:`key_of`.
+        """
+        self._notice(key)
+        with open_session() as session:
+            # One more than asked for: the last one is compared with it.
+            rows, total = revisions.page(session, key, limit=limit + 1, offset=offset)
+            if not total:
+                raise NotFoundError(f"nothing is known of {key}")
+            items = [
+                _revision(row, rows[number + 1] if number + 1 < len(rows) else None)
+                for number, row in enumerate(rows[:limit])
+            ]
+        return Page(items=items, total=total, limit=limit, offset=offset)
+
+    def revision(self, key: str, revision: str) -> Revision:
+        """Return what a document was at a revision. :raises NotFoundError: when that is not known."""
+        self._notice(key)
+        with open_session() as session:
+            row = revisions.find(session, key, revision)
+            if row is None:
+                raise NotFoundError(f"{key} never was revision {revision!r}; its revisions are listed")
+            return _revision(row, None)
+
+    def restore(self, key: str, revision: str, *, expected: Expected = ANYTHING) -> Applied:
+        """Make a document again what it was at a revision."""
+        found = self.revision(key, revision)
+        return self.put(from_data(found.document, f"revision {revision}"), expected=expected)
+
+    def _notice(self, key: str) -> None:
+        """Keep what is there now, in case that somebody changed it past us."""
+        text = self._store.get(key)
+        if text is None:
+            return
+        stored = decode(key, text)
+        with open_session() as session:
+            revisions.notice(session, key, stored)
+
+    # -- waiting -----------------------------------------------------------------------------------------------------
+
+    def not_invokable(self, endpoints: Collection[str]) -> tuple[list[str], bool]:
+        """Return which endpoints cannot be invoked yet, and ask for their DAGs once more if there are any.
+
+        :return: their names, and whether a file is known that defines the DAGs.
+        """
+        with open_session() as session:
+            missing = sorted(set(endpoints) - dags.with_dag(session, list(endpoints)))
+            return missing, dags.request_parsing(session) if missing else True
+
+
+def key_of(kind: Kind, name: str, endpoint: str | None = None) -> str:
+    """Return the Variable that holds a document."""
+    if kind == "deployment":
+        return f"{DEPLOYMENT}{endpoint}.{name}"
+    return f"{ENDPOINT if kind == 'endpoint' else COMPUTE}{name}"
+
+
+def _has_running(endpoint: str) -> bool:
+    with open_session() as session:
+        return table.has_running(session, endpoint)
+
+
+def _dag_of(key: str) -> str | None:
+    if key.startswith(ENDPOINT):
+        return dag_id(key.removeprefix(ENDPOINT))
+    return dag_id(key.removeprefix(DEPLOYMENT).partition(".")[0]) if key.startswith(DEPLOYMENT) else None
+
+
+def _relative_paths(document: Document) -> list[tuple[str, str]]:
+    if not isinstance(document, ModelDeployment):
+        return []
+    named = [("model.path", document.model.path)]
+    if document.code_configuration is not None:
+        named.append(("code_configuration.code", document.code_configuration.code))
+    if document.environment is not None and isinstance(document.environment.conda_file, str):
+        named.append(("environment.conda_file", document.environment.conda_file))
+    return [(name, path) for name, path in named if is_relative_path(path)]
+
+
+def _endpoint(
+    name: str, text: str | None, entry: dict[str, Any] | None, is_invokable: bool, recent: list[RecentJob]
+) -> Endpoint:
+    facts: dict[str, Any] = {}
+    default = None
+    try:
+        stored = decode(ENDPOINT + name, text or "")
+        document = stored.document
+        if isinstance(document, EndpointDocument):
+            default = document.defaults.deployment_name
+            facts = {
+                "description": document.description,
+                "tags": document.tags,
+                "properties": document.properties,
+                "revision": digest(document),
+                "updated_at": stored.updated_at or None,
+                "updated_by": stored.updated_by,
+            }
+    except BatchEndpointsError as error:
+        facts = {"error": str(error)}
+    return Endpoint(
+        name=name,
+        default=default,
+        deployments=_summaries(entry, default),
+        is_invokable=is_invokable,
+        recent_jobs=recent,
+        **facts,
+    )
+
+
+def _summaries(entry: Any, default: str | None) -> list[DeploymentSummary]:
+    """Return what the index says of deployments; what is not as we write it is left out, for it is only a cache."""
+    deployments = entry.get("deployments") if isinstance(entry, dict) else None
+    found = []
+    for name, summary in sorted(deployments.items()) if isinstance(deployments, dict) else ():
+        told = summary if isinstance(summary, dict) else {}
+        facts = {key: value for key, value in told.items() if isinstance(value, str)}
+        found.append(DeploymentSummary.model_validate({**facts, "name": name, "is_default": name == default}))
+    return found
+
+
+def _recent(row: Any) -> RecentJob:
+    return RecentJob(
+        name=row.name, state=row.state, created=row.created_at, rows=row.rows, seconds=seconds_between(row)
+    )
+
+
+def seconds_between(row: Any, now: datetime | None = None) -> float | None:
+    """Return how long a job ran, or has been running until now."""
+    end = row.ended_at or now
+    return None if row.started_at is None or end is None else round((end - row.started_at).total_seconds(), 1)
+
+
+def _revision(row: RevisionRow, before: RevisionRow | None) -> Revision:
+    document = None if row.document is None else json.loads(row.document)
+    return Revision(
+        number=row.id,
+        revision=row.revision,
+        change=row.change,
+        changed_at=row.changed_at,
+        changed_by=row.changed_by,
+        document=document,
+        diff=None if before is None else _diff(before, row),
+    )
+
+
+def _diff(before: RevisionRow, after: RevisionRow) -> str:
+    lines = [
+        [] if row.document is None else yaml.safe_dump(json.loads(row.document), sort_keys=False).splitlines()
+        for row in (before, after)
+    ]
+    names = (before.revision or "nothing", after.revision or "nothing")
+    return "\n".join(difflib.unified_diff(*lines, *names, lineterm=""))

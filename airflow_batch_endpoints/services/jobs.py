@@ -1,0 +1,335 @@
+"""Jobs: invoking, finding, listing, following and canceling."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import defaultdict
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from airflow.models.taskinstance import TaskInstance
+from airflow.models.xcom import XComModel
+from airflow.utils.types import DagRunTriggeredByType
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from airflow_batch_endpoints.computes.kubernetes import pod
+from airflow_batch_endpoints.config import settings
+from airflow_batch_endpoints.database.models import JobRow
+from airflow_batch_endpoints.database.session import open_session
+from airflow_batch_endpoints.documents.job import request_from_conf
+from airflow_batch_endpoints.exceptions import ConflictError, DocumentError, NotFoundError, Problem
+from airflow_batch_endpoints.jobs import naming
+from airflow_batch_endpoints.jobs.command_line import Command
+from airflow_batch_endpoints.jobs.spec import JobSpec
+from airflow_batch_endpoints.jobs.states import TERMINAL
+from airflow_batch_endpoints.registry import revisions
+from airflow_batch_endpoints.registry.resolve import resolve
+from airflow_batch_endpoints.runs import control, table
+from airflow_batch_endpoints.runs.table import JobFilter
+from airflow_batch_endpoints.services.actor import Actor, audit
+from airflow_batch_endpoints.services.documents import Documents, key_of, seconds_between
+from airflow_batch_endpoints.services.resources import (
+    Counts,
+    Day,
+    DryRun,
+    Instance,
+    Job,
+    JobDetails,
+    JobDocuments,
+    Page,
+    Statistics,
+    StoredDocument,
+)
+from airflow_batch_endpoints.storage.reach import check_reach
+from airflow_batch_endpoints.storage.uris import normalise
+
+_TRIGGERED_BY = {"cli": DagRunTriggeredByType.CLI, "rest": DagRunTriggeredByType.REST_API}
+MAX_DAYS = 90
+
+
+class Jobs:
+    """What can be done with jobs.
+
+    :param actor: who asks. Whether they may is decided before. A job's invoker is always the actor.
+    """
+
+    def __init__(self, actor: Actor) -> None:
+        self._actor = actor
+        self._registry = Documents(actor).registry
+
+    # -- invoking ----------------------------------------------------------------------------------------------------
+
+    def invoke(
+        self,
+        endpoint: str,
+        conf: Mapping[str, Any],
+        *,
+        name: str | None = None,
+        request_id: str | None = None,
+        places: Mapping[str, str] | None = None,
+    ) -> tuple[Job, bool]:
+        """Start a job, once: what identifies the request is the job's name, or else its request id.
+
+        :param conf: parameters of the run.
+        :param name: name of the job.
+        :param request_id: what a client that tries again repeats.
+        :param places: how the client calls each parameter, for messages.
+        :return: the job, and whether it was started now.
+        :raises ConflictError: the same name or request id came with another request.
+        """
+        conf = _normalised(conf, places or {})
+        name = naming.check_job_name(name) if name else self._name_for(endpoint, request_id)
+        with open_session() as session:
+            is_known = control.find_run(session, endpoint, name) is not None
+        if not is_known:
+            # The task resolves it again; here it is so that mistakes are told before anything is started.
+            self._resolve(endpoint, conf, name, places or {})
+        with open_session() as session:
+            is_new = control.start(
+                session,
+                endpoint,
+                conf,
+                job=name,
+                user=self._actor.name,
+                triggered_by=_TRIGGERED_BY[self._actor.channel],
+            )
+            if is_new:
+                audit(session, self._actor, "job.invoke", dag=naming.dag_id(endpoint), run=name, conf=conf)
+            row = self._row(session, endpoint, name)
+            return _job(row), is_new
+
+    def dry_run(
+        self,
+        endpoint: str,
+        conf: Mapping[str, Any],
+        *,
+        name: str | None = None,
+        places: Mapping[str, str] | None = None,
+    ) -> DryRun:
+        """Return the job that an invocation would start, and its pods. Starts nothing."""
+        conf = _normalised(conf, places or {})
+        name = naming.check_job_name(name) if name else naming.new_job_name()
+        spec = self._resolve(endpoint, conf, name, places or {})
+        pods = []
+        if spec.launch.compute.type == "kubernetes":
+            commands: tuple[tuple[Command, int | None], ...] = (("plan", None), ("score", 0), ("publish", None))
+            pods = [pod.build(spec, command, submission="0", instance=instance) for command, instance in commands]
+        return DryRun(job=spec.model_dump(mode="json", exclude_none=True), pods=pods)
+
+    @staticmethod
+    def _name_for(endpoint: str, request_id: str | None) -> str:
+        if request_id is None:
+            return naming.new_job_name()
+        return f"request-{hashlib.sha256(f'{endpoint}/{request_id}'.encode()).hexdigest()[:32]}"
+
+    def _resolve(self, endpoint: str, conf: dict[str, Any], name: str, places: Mapping[str, str]) -> JobSpec:
+        try:
+            request = request_from_conf(endpoint, conf)
+        except DocumentError as error:
+            raise DocumentError([_placed(problem, places) for problem in error.problems]) from None
+        return resolve(self._registry, request, job=name, invoker=self._actor.name, settings=settings())
+
+    # -- looking -----------------------------------------------------------------------------------------------------
+
+    def find(self, endpoint: str, job: str) -> JobDetails:
+        """Return a job with what its instances do. :raises NotFoundError: when there is none."""
+        with open_session() as session:
+            row = self._row(session, endpoint, job)
+            return _details(session, row)
+
+    def list(self, wanted: JobFilter, *, limit: int = 25, offset: int = 0) -> Page[Job]:
+        """Return a page of jobs, newest first."""
+        with open_session() as session:
+            rows, total = table.page(session, wanted, limit=limit, offset=offset)
+            return Page(items=[_job(row) for row in rows], total=total, limit=limit, offset=offset)
+
+    def endpoints(self) -> set[str]:
+        """Return the endpoints that have jobs, also those that are deleted."""
+        with open_session() as session:
+            return table.endpoints(session)
+
+    def documents(self, endpoint: str, job: str) -> JobDocuments:
+        """Return what a job ran: its deployment at the revision it pinned, its compute as it was, and its request."""
+        with open_session() as session:
+            row = self._row(session, endpoint, job)
+            pinned = _xcom(session, row, "plan", "job").get(-1)
+            deployment = None
+            if row.deployment and row.deployment_revision:
+                found = revisions.find(session, key_of("deployment", row.deployment, endpoint), row.deployment_revision)
+                deployment = StoredDocument(
+                    kind="deployment",
+                    name=row.deployment,
+                    endpoint=endpoint,
+                    revision=row.deployment_revision,
+                    document=None if found is None or found.document is None else json.loads(found.document),
+                    updated_at=None if found is None else found.changed_at.isoformat(timespec="seconds"),
+                    updated_by=None if found is None else found.changed_by,
+                    error="this revision was not kept" if found is None else None,
+                )
+            launch = pinned.get("launch") if isinstance(pinned, dict) else None
+            return JobDocuments(deployment=deployment, launch=launch or {}, request=row.request)
+
+    def statistics(self, endpoint: str, *, days: int = 30) -> Statistics:
+        """Return what an endpoint's jobs came to, for each of the last days on which some ended."""
+        since = datetime.now(UTC) - timedelta(days=min(days, MAX_DAYS))
+        columns = (JobRow.state, JobRow.ended_at, JobRow.listed, JobRow.failed, JobRow.rows)
+        sums: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
+        with open_session() as session:
+            table.refresh(session)
+            for row in session.execute(
+                select(*columns).where(
+                    JobRow.endpoint == endpoint, JobRow.created_at >= since, JobRow.ended_at.is_not(None)
+                )
+            ):
+                day = sums[row.ended_at.astimezone(UTC).date().isoformat()]
+                day[row.state.lower()] += 1
+                day["items"] += row.listed or 0
+                day["items_failed"] += row.failed or 0
+                day["rows"] += row.rows or 0
+        return Statistics(days=[Day(day=day, **counts) for day, counts in sorted(sums.items())])
+
+    @staticmethod
+    def _row(session: Session, endpoint: str, job: str) -> JobRow:
+        row = table.find(session, endpoint, job)
+        if row is None:
+            raise NotFoundError(f"there is no job {job!r} of endpoint {endpoint!r}; list the jobs of the endpoint")
+        return row
+
+    # -- ending ------------------------------------------------------------------------------------------------------
+
+    def cancel(self, endpoint: str, job: str) -> Job:
+        """Cancel a job. :raises ConflictError: it has ended already."""
+        with open_session() as session:
+            row = self._row(session, endpoint, job)
+            if row.state in TERMINAL:
+                raise ConflictError(f"job {job!r} has ended already: {row.state}")
+            control.cancel(session, endpoint, job, user=self._actor.name)
+            audit(session, self._actor, "job.cancel", dag=naming.dag_id(endpoint), run=job)
+        with open_session() as session:
+            return _job(self._row(session, endpoint, job))
+
+    def sync(self) -> int:
+        """Project every run that is left again. Deletes nothing: jobs outlive their runs.
+
+        :return: how many runs were looked at.
+        """
+        looked_at, last = 0, 0
+        while True:
+            with open_session() as session:
+                last, count = table.sync(session, after=last)
+            if not count:
+                return looked_at
+            looked_at += count
+
+
+def _normalised(conf: Mapping[str, Any], places: Mapping[str, str]) -> dict[str, Any]:
+    """Return the parameters with their URIs in the one way to write them, within what jobs may reach."""
+    conf = {name: value for name, value in conf.items() if value is not None}
+    options = settings()
+    allowed = {"input": options.allowed_input_uris, "output": options.allowed_output_uris}
+    for name, prefixes in allowed.items():
+        if conf.get(name):
+            place = places.get(name, name)
+            conf[name] = normalise(str(conf[name]), what=place)
+            check_reach(conf[name], prefixes, what=place, option=f"allowed_{name}_uris")
+    return conf
+
+
+def _placed(problem: Problem, places: Mapping[str, str]) -> Problem:
+    """Return a problem under the name that its author knows."""
+    for name in (problem.field, problem.field.rpartition(".")[2]):
+        if name in places:
+            return Problem(problem.source, places[name], problem.message)
+    return problem
+
+
+def _job(row: JobRow) -> Job:
+    return Job(**_fields(row))
+
+
+def _fields(row: JobRow) -> dict[str, Any]:
+    return {
+        "name": row.name,
+        "endpoint": row.endpoint,
+        "deployment": row.deployment,
+        "deployment_revision": row.deployment_revision,
+        "state": row.state,
+        "compute": row.compute,
+        "invoker": row.invoker,
+        "input": row.input,
+        "output": row.output,
+        "created": row.created_at.replace(microsecond=0),
+        "started": row.started_at and row.started_at.replace(microsecond=0),
+        "ended": row.ended_at and row.ended_at.replace(microsecond=0),
+        "seconds": seconds_between(row, datetime.now(UTC)),
+        "counts": Counts(
+            listed=row.listed,
+            succeeded=row.succeeded,
+            failed=row.failed,
+            rows=row.rows,
+            shards=row.shards,
+            shards_done=row.shards_done,
+        ),
+        "model": row.model,
+        "error": row.error,
+        "request": row.request,
+        "submission": row.submission,
+        "dag_id": naming.dag_id(row.endpoint),
+        "run_id": row.name,
+    }
+
+
+def _details(session: Session, row: JobRow) -> JobDetails:
+    """Return a job with its instances, from its task instances and what they said."""
+    rows = session.scalars(
+        select(TaskInstance)
+        .where(TaskInstance.dag_id == naming.dag_id(row.endpoint), TaskInstance.run_id == row.name)
+        .order_by(TaskInstance.task_id, TaskInstance.map_index)
+    ).all()
+    tasks: dict[str, set[str]] = defaultdict(set)
+    for task in rows:
+        tasks[task.task_id].add(str(task.state))
+    said = {key: _xcom(session, row, "score", key) for key in ("progress", "error", "compute")}
+    instances = [
+        _instance(task, {key: found.get(task.map_index) for key, found in said.items()})
+        for task in rows
+        if task.task_id == "score" and task.map_index >= 0
+    ]
+    fields = _fields(row)
+    seconds, done = fields["seconds"], (row.succeeded or 0) + (row.failed or 0)
+    is_running = row.state not in TERMINAL and seconds and done
+    return JobDetails(
+        **fields,
+        tasks={task: sorted(states) for task, states in tasks.items()},
+        instances=instances,
+        rows_per_second=round((row.rows or 0) / seconds, 1) if seconds else None,
+        seconds_left=round((row.listed - done) * seconds / done, 1) if is_running and row.listed else None,
+    )
+
+
+def _instance(task: TaskInstance, said: Mapping[str, Any]) -> Instance:
+    progress = said["progress"] if isinstance(said["progress"], dict) else {}
+    return Instance(
+        instance=task.map_index,
+        state=None if task.state is None else str(task.state),
+        tries=task.try_number or 0,
+        compute=said["compute"],
+        host=task.hostname or None,
+        started=task.start_date,
+        ended=task.end_date,
+        error=None if said["error"] is None else str(said["error"]),
+        **{name: int(progress.get(name) or 0) for name in ("items", "succeeded", "failed", "rows", "shards_done")},
+    )
+
+
+def _xcom(session: Session, row: JobRow, task: str, key: str) -> dict[int, Any]:
+    """Return what the instances of a task said, by map index."""
+    found = session.execute(
+        select(XComModel.map_index, XComModel.value).where(
+            XComModel.dag_run_id == row.dag_run_id, XComModel.task_id == task, XComModel.key == key
+        )
+    )
+    return {entry.map_index: XComModel.deserialize_value(entry) for entry in found}
