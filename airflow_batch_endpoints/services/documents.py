@@ -157,10 +157,13 @@ class Documents:
         return Page(items=self._described(names[offset : offset + limit]), total=len(names), limit=limit, offset=offset)
 
     def endpoint(self, name: str) -> Endpoint:
-        """Return an endpoint. :raises NotFoundError: when there is none."""
+        """Return an endpoint; while it has no DAG, asking for it also asks for that. :raises NotFoundError: when there is none."""
         if self._store.get(ENDPOINT + name) is None:
             self.registry.endpoint(name)
-        return self._described([name])[0]
+        (found,) = self._described([name])
+        if not found.is_invokable:
+            self.not_invokable([name])
+        return found
 
     def endpoint_document(self, name: str) -> StoredDocument:
         """Return an endpoint as it is kept. :raises NotFoundError: when there is none."""
