@@ -8,13 +8,13 @@ from typing import Any
 from airflow.plugins_manager import AirflowPlugin
 
 
-class BatchEndpointsPlugin(AirflowPlugin):  # type: ignore[misc]
+class BatchEndpointsPlugin(AirflowPlugin):
     """Mounts the REST interface in Airflow's API server."""
 
     name = "batch_endpoints"
 
     @cached_property
-    def fastapi_apps(self) -> list[dict[str, Any]]:
+    def fastapi_apps(self) -> list[dict[str, Any]]:  # type: ignore[override]
         """The application, built when the API server asks for it, and imported nowhere else."""
         from airflow_batch_endpoints.api.app import PREFIX, create_app
 

@@ -69,7 +69,9 @@ class ProblemDetails(BaseModel):
     error: ErrorCode
 
 
-def problem(status: int, detail: str, errors: list[FieldProblem] | None = None, **headers: str) -> JSONResponse:
+def problem(
+    status: int, detail: str, errors: list[FieldProblem] | None = None, *, headers: dict[str, str] | None = None
+) -> JSONResponse:
     """Return an answer that says why a request was not done."""
     title = TITLES.get(status, "The request cannot be done")
     content = ProblemDetails(
@@ -92,7 +94,7 @@ def install(app: FastAPI) -> None:
             _record(request, str(error))
         found = error.problems if isinstance(error, exceptions.DocumentError) else ()
         errors = [FieldProblem(field=entry.field, message=entry.message) for entry in found]
-        return problem(status, str(error), errors, **({"Retry-After": "1"} if status == 503 else {}))
+        return problem(status, str(error), errors, headers={"Retry-After": "1"} if status == 503 else None)
 
     @app.exception_handler(RequestValidationError)
     def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
@@ -107,12 +109,14 @@ def install(app: FastAPI) -> None:
         headers: dict[str, Any] = dict(error.headers or {})
         if error.status_code == 401:
             headers.setdefault("WWW-Authenticate", "Bearer")
-        return problem(error.status_code, str(error.detail), **headers)
+        return problem(error.status_code, str(error.detail), headers=headers)
 
     @app.exception_handler(SQLAlchemyError)
     def database(request: Request, error: SQLAlchemyError) -> JSONResponse:
         log.error("the metadata database failed", exc_info=error)
-        return problem(503, "the metadata database does not answer as it should; try again", **{"Retry-After": "1"})
+        return problem(
+            503, "the metadata database does not answer as it should; try again", headers={"Retry-After": "1"}
+        )
 
     @app.exception_handler(Exception)
     def unexpected(request: Request, error: Exception) -> JSONResponse:

@@ -103,7 +103,9 @@ class LimitBody:
         except _TooLargeError:
             if not has_started:
                 answer = problem(
-                    413, f"the body is larger than the {limit:,} bytes that are allowed", **{"Connection": "close"}
+                    413,
+                    f"the body is larger than the {limit:,} bytes that are allowed",
+                    headers={"Connection": "close"},
                 )
                 await answer(scope, receive, send)
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from airflow_batch_endpoints.exceptions import UserError
+from airflow_batch_endpoints.jobs.states import JobState
 from airflow_batch_endpoints.services.resources import (
     Applied,
     DryRun,
@@ -93,7 +94,7 @@ class Backend(Protocol):
         endpoint: str | None,
         *,
         limit: int,
-        states: Sequence[str] | None = None,
+        states: Sequence[JobState] | None = None,
         invoker: str | None = None,
         deployment: str | None = None,
     ) -> list[Job]:

@@ -74,10 +74,10 @@ def list_jobs(args: Any) -> None:
     rows([job.model_dump(mode="json") for job in found], columns, args.output, empty="no jobs")
 
 
-def _states(names: list[str] | None) -> list[str] | None:
+def _states(names: list[str] | None) -> list[JobState] | None:
     if names is None:
         return None
-    known = {state.lower(): state for state in get_args(JobState)}
+    known: dict[str, JobState] = {state.lower(): state for state in get_args(JobState)}
     unknown = [name for name in names if name.lower() not in known]
     if unknown:
         raise UserError(f"--state {unknown[0]}: expected one of {', '.join(known.values())}")
@@ -176,10 +176,10 @@ def _follow_lines(backend: Backend, endpoint: str, name: str) -> Job:
     while True:
         job = backend.job(endpoint, name)
         counts = job.counts
-        line = job.state
+        line = str(job.state)
         if counts.listed:
             done = (counts.succeeded or 0) + (counts.failed or 0)
-            line += f": {done} of {counts['listed']} items, {counts['rows'] or 0:,} rows"
+            line += f": {done} of {counts.listed} items, {counts.rows or 0:,} rows"
         if line != last:
             print(line, file=sys.stderr, flush=True)
             last = line

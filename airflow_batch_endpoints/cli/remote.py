@@ -28,6 +28,7 @@ from airflow_batch_endpoints.exceptions import (
     StaleError,
     UserError,
 )
+from airflow_batch_endpoints.jobs.states import JobState
 from airflow_batch_endpoints.services.resources import (
     Applied,
     DryRun,
@@ -164,15 +165,13 @@ class ServerBackend:
         endpoint: str | None,
         *,
         limit: int,
-        states: Sequence[str] | None = None,
+        states: Sequence[JobState] | None = None,
         invoker: str | None = None,
         deployment: str | None = None,
     ) -> list[Job]:
         """Return the newest jobs."""
         path = "jobs" if endpoint is None else f"endpoints/{_part(endpoint)}/jobs"
-        return self._get(
-            Page[Job], path, limit=limit, state=states, invoker=invoker, deployment=deployment
-        ).items
+        return self._get(Page[Job], path, limit=limit, state=states, invoker=invoker, deployment=deployment).items
 
     def job(self, endpoint: str, name: str) -> JobDetails:
         """Return a job."""
@@ -201,7 +200,9 @@ class ServerBackend:
 
     def sync(self) -> int:
         """Refuse: this is for who administers the Airflow."""
-        raise UserError("jobs sync works on the Airflow of this machine only; run it on a host of the Airflow, without --server")
+        raise UserError(
+            "jobs sync works on the Airflow of this machine only; run it on a host of the Airflow, without --server"
+        )
 
     # -- HTTP --------------------------------------------------------------------------------------------------------
 
@@ -311,7 +312,9 @@ def _body(conf: dict[str, Any], name: str) -> dict[str, Any]:
     """Return the parameters of a job as the body of an invocation."""
     for what in ("input", "output"):
         if conf.get(what) and not _is_anywhere(str(conf[what])):
-            raise UserError(f"--{what} {conf[what]!r} is a path of this machine, relative; give a URI that the server reaches")
+            raise UserError(
+                f"--{what} {conf[what]!r} is a path of this machine, relative; give a URI that the server reaches"
+            )
     types = {"uri_folder": "UriFolder", "uri_file": "UriFile"}
     data = {"Uri": conf["input"]}
     if conf.get("input_type"):
@@ -319,11 +322,19 @@ def _body(conf: dict[str, Any], name: str) -> dict[str, Any]:
     properties: dict[str, Any] = {"InputData": {"input": data}, "name": name}
     if conf.get("output"):
         properties["OutputData"] = {"score": {"JobOutputType": "UriFolder", "Uri": conf["output"]}}
-    names = {"mini_batch_size": "miniBatchSize", "error_threshold": "errorThreshold", "output_file_name": "outputFileName"}
+    names = {
+        "mini_batch_size": "miniBatchSize",
+        "error_threshold": "errorThreshold",
+        "output_file_name": "outputFileName",
+    }
     properties |= {theirs: conf[ours] for ours, theirs in names.items() if ours in conf}
     if "instance_count" in conf:
         properties["compute"] = {"instanceCount": conf["instance_count"]}
-    retries = {theirs: conf[ours] for ours, theirs in {"max_retries": "maxRetries", "timeout": "timeout"}.items() if ours in conf}
+    retries = {
+        theirs: conf[ours]
+        for ours, theirs in {"max_retries": "maxRetries", "timeout": "timeout"}.items()
+        if ours in conf
+    }
     if retries:
         properties["retrySettings"] = retries
     return {"properties": properties}
@@ -341,7 +352,9 @@ def _uploads(files: Sequence[Path]) -> list[tuple[str, str, Path]]:
 
     :raises DocumentError: with the problems of all documents, before anything is sent.
     """
-    documents, beside, problems = [], [], []
+    documents: list[Path] = []
+    beside: list[Path] = []
+    problems: list[Problem] = []
     for file in files:
         path = file.absolute()
         try:

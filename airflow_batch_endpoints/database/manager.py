@@ -15,7 +15,7 @@ HEAD = "0001"
 VERSION_TABLE = "alembic_version_batch_endpoints"
 
 
-class BatchEndpointsDBManager(BaseDBManager):  # type: ignore[misc]
+class BatchEndpointsDBManager(BaseDBManager):
     """Creates and changes the tables of batch endpoints."""
 
     metadata = metadata
@@ -34,4 +34,5 @@ class BatchEndpointsDBManager(BaseDBManager):  # type: ignore[misc]
         """
         self._release_metadata_locks_if_needed()
         target = f"{from_revision}:{to_revision}" if show_sql_only and from_revision else to_revision
-        command.downgrade(self.get_alembic_config(), revision=target, sql=show_sql_only)
+        config = self.get_alembic_config()  # type: ignore[no-untyped-call]
+        command.downgrade(config, revision=target, sql=show_sql_only)

@@ -387,9 +387,10 @@ def _revision(row: RevisionRow, before: RevisionRow | None) -> Revision:
 
 
 def _diff(before: RevisionRow, after: RevisionRow) -> str:
-    lines = [
+    old, new = (
         [] if row.document is None else yaml.safe_dump(json.loads(row.document), sort_keys=False).splitlines()
         for row in (before, after)
-    ]
-    names = (before.revision or "nothing", after.revision or "nothing")
-    return "\n".join(difflib.unified_diff(*lines, *names, lineterm=""))
+    )
+    return "\n".join(
+        difflib.unified_diff(old, new, before.revision or "nothing", after.revision or "nothing", lineterm="")
+    )

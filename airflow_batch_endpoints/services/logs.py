@@ -18,6 +18,8 @@ from airflow_batch_endpoints.jobs.naming import dag_id
 MAX_BYTES = 10_000_000
 """Characters of a job's logs that one answer has."""
 MAX_TASKS = 100
+_WHOLE: Any = {"download_logs": True}
+"""What tells the reader that all of a log is wanted."""
 
 
 def read_logs(
@@ -62,7 +64,7 @@ def _lines(task: TaskInstance, try_number: int | None) -> Iterator[str]:
     which = f" instance {task.map_index}" if task.map_index >= 0 else ""
     number = try_number or task.try_number
     yield f"--- {task.task_id}{which}, try {number}, {task.state}\n"
-    messages, _ = TaskLogReader().read_log_chunks(task, number, {"download_logs": True})  # type: ignore[typeddict-unknown-key]
+    messages, _ = TaskLogReader().read_log_chunks(task, number, _WHOLE)
     for message in messages:
         yield f"{_text(message)}\n"
 

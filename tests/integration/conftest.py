@@ -7,31 +7,25 @@ import os
 import signal
 import subprocess
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
-from demo.airflow_instance import AirflowInstance
+from tests.clients import WithUsers
 
 EXAMPLES = Path(__file__).parents[2] / "example_dags"
 DAGS = Path(__file__).parent / "dags"
 FINAL = ("success", "failed")
-ROLES = ("viewer", "user", "op", "admin")
-"""Users of the same names; their passwords are their names."""
 
 
 @dataclass
-class RealAirflow(AirflowInstance):
+class RealAirflow(WithUsers):
     """An Airflow that looks more often than one should, so that tests need not wait."""
 
     data: Path = field(default_factory=Path)
-    _tokens: dict[str, str] = field(default_factory=dict, init=False, repr=False)
 
     def environment(self) -> dict[str, str]:
         options = {
@@ -46,10 +40,6 @@ class RealAirflow(AirflowInstance):
             "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "2",
             "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": "15",
             "BATCH_ENDPOINTS_EXAMPLES": str(self.data),
-            "PYTHONPATH": str(Path(__file__).parents[2]),
-            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "False",
-            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": ",".join(f"{role}:{role}" for role in ROLES),
-            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(self.home / "passwords.json"),
         }
         return super().environment() | options
 
@@ -72,43 +62,6 @@ class RealAirflow(AirflowInstance):
         )
         assert done.returncode == code, done.stdout + done.stderr
         return done
-
-    def start(self) -> None:
-        self.home.mkdir(parents=True, exist_ok=True)
-        (self.home / "passwords.json").write_text(json.dumps({role: role for role in ROLES}))
-        super().start()
-
-    def token(self, role: str) -> str:
-        if role not in self._tokens:
-            answer = httpx.post(f"{self.url}/auth/token", json={"username": role, "password": role}, timeout=60)
-            assert answer.status_code == 201, answer.text
-            self._tokens[role] = answer.json()["access_token"]
-        return self._tokens[role]
-
-    def rest(self, method: str, path: str, *, role: str | None = "admin", **options: Any) -> httpx.Response:
-        """Send a request to the REST interface of batch endpoints."""
-        headers = {} if role is None else {"Authorization": f"Bearer {self.token(role)}"}
-        headers |= options.pop("headers", {})
-        return httpx.request(method, f"{self.url}/batch-endpoints{path}", headers=headers, timeout=60, **options)
-
-    def api(self, method: str, path: str, body: Any = None) -> Any:
-        request = urllib.request.Request(
-            f"{self.url}/api/v2/{path}",
-            method=method,
-            data=None if body is None else json.dumps(body).encode(),
-            headers={"Content-Type": "application/json", "Authorization": f"Bearer {self.token('admin')}"},
-        )
-        for _ in range(5):
-            try:
-                with urllib.request.urlopen(request, timeout=60) as answer:
-                    content = answer.read()
-                    return json.loads(content) if content else None
-            except urllib.error.HTTPError as error:
-                # On SQLite the API server answers 500 while another process holds the lock.
-                if error.code != 500:
-                    raise AssertionError(f"{error.code} {error.read().decode()}") from error
-            time.sleep(1)
-        raise AssertionError(f"{method} {path} answered 500 again and again")
 
     def job(self, endpoint: str, name: str) -> dict[str, Any]:
         return dict(json.loads(self.cli("jobs", "show", endpoint, name, "-o", "json").stdout))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import PurePosixPath
-from typing import Annotated
+from typing import Annotated, Any
 from urllib.parse import quote
 
 from fastapi import APIRouter, Path, Query
@@ -17,8 +17,10 @@ from airflow_batch_endpoints.services.outputs import JobOutputs
 from airflow_batch_endpoints.services.resources import DeadLetters, Outputs, Preview
 
 router = APIRouter(prefix="/v1/endpoints/{endpoint}/jobs/{job}", tags=["Outputs"])
-_BINARY = {200: {"description": "The content", "content": {"application/octet-stream": {}}}}
-_TEXT = {200: {"description": "The lines", "content": {"text/plain": {}}}}
+_BINARY: dict[int | str, dict[str, Any]] = {
+    200: {"description": "The content", "content": {"application/octet-stream": {}}}
+}
+_TEXT: dict[int | str, dict[str, Any]] = {200: {"description": "The lines", "content": {"text/plain": {}}}}
 
 
 @router.get("/outputs")

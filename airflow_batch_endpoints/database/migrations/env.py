@@ -39,7 +39,7 @@ def run_migrations_offline() -> None:
 def run_migrations_online() -> None:
     """Run the statements."""
     with contextlib.ExitStack() as stack:
-        connection = config.attributes.get("connection") or stack.enter_context(settings.engine.connect())
+        connection = config.attributes.get("connection") or stack.enter_context(settings.get_engine().connect())
         context.configure(
             connection=connection,
             transaction_per_migration=True,

@@ -1,0 +1,144 @@
+"""An Airflow API server alone, with endpoints whose DAGs are there: jobs can be started, and stay queued."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from demo.airflow_instance import DAG_FILE
+from tests.clients import WithUsers, upload
+from tests.server import postgres
+
+ECHO = "import os\ndef init(): pass\ndef run(b): return [os.path.basename(p) for p in b]\n"
+SERIALIZE = """
+import sys
+from airflow.models.dagbundle import DagBundleModel
+from airflow.models.serialized_dag import SerializedDagModel
+from airflow.serialization.definitions.dag import SerializedDAG
+from airflow.serialization.serialized_objects import LazyDeserializedDAG
+from airflow.utils.session import create_session
+from airflow_batch_endpoints.dags.endpoint_dag import endpoint_dag
+with create_session() as session:
+    session.merge(DagBundleModel(name="dags-folder"))
+    session.flush()
+    for name in sys.argv[2:]:
+        dag = endpoint_dag(name, {})
+        dag.fileloc, dag.relative_fileloc = sys.argv[1], "batch_endpoints.py"
+        dag = LazyDeserializedDAG.from_dag(dag)
+        SerializedDAG.bulk_write_to_db("dags-folder", None, [dag], session=session)
+        SerializedDagModel.write_dag(dag, "dags-folder", session=session)
+"""
+
+
+@dataclass
+class ApiServer(WithUsers):
+    """The API server of an Airflow that has no other component."""
+
+    database: str | None = None
+    data: Path = field(default_factory=Path)
+
+    def environment(self) -> dict[str, str]:
+        database = {
+            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": self.database,
+            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_ASYNC": self.database,
+        }
+        return super().environment() | ({name: value for name, value in database.items() if value})
+
+    def start(self) -> None:
+        self.write_passwords()
+        self.run("db", "migrate")
+        self.start_component("api-server")
+        deadline = time.monotonic() + 300
+        while not self.is_healthy():
+            assert time.monotonic() < deadline, (self.home / "api-server.log").read_text()[-3000:]
+            time.sleep(0.3)
+
+    def is_healthy(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"{self.url}/api/v2/version", timeout=5) as answer:
+                return bool(answer.status == 200)
+        except (OSError, urllib.error.URLError):
+            return False
+
+    def run(self, *arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
+        """Run ``airflow``."""
+        return self._completed(self.command(*arguments), code)
+
+    def python(self, source: str, *arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
+        """Run Python as one of this Airflow's processes."""
+        return self._completed([sys.executable, "-c", source, *arguments], code)
+
+    def client(self, *arguments: str, role: str = "admin", code: int = 0) -> subprocess.CompletedProcess[str]:
+        """Run ``batch-endpoints`` as a machine that knows nothing but the server's address and a token."""
+        environment = {
+            "PATH": str(Path(sys.executable).parent),
+            "BATCH_ENDPOINTS_SERVER": self.url,
+            "BATCH_ENDPOINTS_TOKEN": self.token(role),
+        }
+        return self._completed(["batch-endpoints", *arguments], code, environment)
+
+    def _completed(
+        self, command: list[str], code: int, environment: dict[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        done = subprocess.run(
+            command, env=environment or self.environment(), capture_output=True, text=True, check=False, cwd=self.data
+        )
+        assert done.returncode == code, done.stdout + done.stderr
+        return done
+
+    def endpoint(self, name: str) -> str:
+        """Apply an endpoint, and have its DAG."""
+        answer = self.rest("POST", "/v1/apply", files=upload(name, ECHO), data={"set_default": "true"})
+        assert answer.status_code == 200, answer.text
+        self.serialize(name)
+        return name
+
+    def serialize(self, *names: str) -> None:
+        """Have the DAGs of endpoints, as the DAG processor would make them."""
+        file = self.home / "batch_endpoints.py"
+        file.write_text(DAG_FILE)
+        self.python(SERIALIZE, str(file), *names)
+
+    @property
+    def inputs(self) -> str:
+        return (self.data / "in").as_uri()
+
+
+def _server(root: Path, database: str | None) -> Iterator[ApiServer]:
+    (root / "data" / "in").mkdir(parents=True)
+    (root / "data" / "in" / "0.csv").write_text("0\n")
+    server = ApiServer(
+        home=root / "home",
+        allowed_input_uris=(root / "data").as_uri(),
+        mlflow_tracking_uri="",
+        database=database,
+        data=root / "data",
+    )
+    try:
+        server.start()
+        yield server
+    finally:
+        server.stop()
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
+    """One on SQLite, for all tests of the session."""
+    yield from _server(tmp_path_factory.mktemp("server"), None)
+
+
+@pytest.fixture(scope="session")
+def on_postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
+    """One on Postgres."""
+    if postgres.binaries() is None:
+        pytest.skip("Postgres is not installed (Debian: apt-get install postgresql)")
+    with postgres.run() as database:
+        yield from _server(tmp_path_factory.mktemp("postgres"), database)
