@@ -16,6 +16,9 @@ SAID = ("job", "summary", "progress", "error", "compute")
 UNFINISHED = frozenset({"running", "restarting", "deferred", "queued", "scheduled"})
 LAST_WORDS = timedelta(seconds=15)
 """How long after the end of a run its tasks, which are being killed, may still say something."""
+MAX_NAME, MAX_DIGEST, MAX_TEXT = 250, 64, 8000
+MAX_NUMBER = 2**31
+"""What one entry may say: a sum over a thousand instances still fits its column."""
 _COUNTS = ("succeeded", "failed", "rows", "shards_done")
 
 
@@ -62,18 +65,18 @@ def project(facts: RunFacts, now: datetime) -> dict[str, Any]:
         "name": facts.job,
         "dag_run_id": facts.dag_run_id,
         "submission": facts.submission,
-        "deployment": job.get("deployment") or facts.conf.get("deployment"),
-        "deployment_revision": job.get("deployment_revision"),
+        "deployment": _text(job.get("deployment") or facts.conf.get("deployment"), MAX_NAME),
+        "deployment_revision": _text(job.get("deployment_revision"), MAX_DIGEST),
         "invoker": facts.invoker,
         "state": state,
         "is_settled": _is_settled(facts, state, now),
-        "compute": ", ".join(sorted({*map(str, said.get(("score", "compute"), [])), *_pinned_compute(job)})) or None,
-        "model": planned.get("model_uri"),
-        "input": job.get("input_uri") or facts.conf.get("input"),
-        "output": job.get("output_uri"),
+        "compute": _text(", ".join(_computes(said, job))),
+        "model": _text(planned.get("model_uri")),
+        "input": _text(job.get("input_uri") or facts.conf.get("input")),
+        "output": _text(job.get("output_uri")),
         "request": dict(facts.conf),
         **_counts(planned, published, said.get(("score", "progress"), [])),
-        "error": _error(said, state, facts.cancel_request or facts.note),
+        "error": _text(_error(said, state, facts.cancel_request or facts.note)),
         "created_at": facts.created,
         "started_at": facts.started,
         "ended_at": facts.ended,
@@ -94,20 +97,36 @@ def _said(said: Mapping[tuple[str, str], Sequence[Any]], task: str, key: str) ->
     return found[0] if found and isinstance(found[0], Mapping) else {}
 
 
-def _pinned_compute(job: Mapping[str, Any]) -> list[str]:
-    name = ((job.get("launch") or {}).get("compute") or {}).get("name")
-    return [str(name)] if name else []
+def _computes(said: Mapping[tuple[str, str], Sequence[Any]], job: Mapping[str, Any]) -> list[str]:
+    """Return the computes a job uses: the one it pinned, and those its instances are on."""
+    launch = job.get("launch")
+    pinned = launch.get("compute") if isinstance(launch, Mapping) else None
+    name = pinned.get("name") if isinstance(pinned, Mapping) else None
+    found = {str(compute) for compute in said.get(("score", "compute"), []) if compute}
+    return sorted(found | ({str(name)} if name else set()))
 
 
 def _counts(planned: Mapping[str, Any], published: Mapping[str, Any], progress: Sequence[Any]) -> dict[str, int | None]:
     """Return how far a job is: what is published counts, before that what the instances say."""
-    shards = planned.get("shards")
+    shards = _number(planned.get("shards"))
     if published:
-        counts = {name: published.get(name) for name in ("listed", "succeeded", "failed", "rows")}
+        counts = {name: _number(published.get(name)) for name in ("listed", "succeeded", "failed", "rows")}
         return {**counts, "shards": shards, "shards_done": shards}
     entries = [entry for entry in progress if isinstance(entry, Mapping)]
-    sums = {name: sum(int(entry.get(name) or 0) for entry in entries) for name in _COUNTS}
-    return {"listed": planned.get("items"), **sums, "shards": shards}
+    sums = {name: sum(_number(entry.get(name)) or 0 for entry in entries) for name in _COUNTS}
+    return {"listed": _number(planned.get("items")), **sums, "shards": shards}
+
+
+def _number(value: Any) -> int | None:
+    """Return a count; anything else that stands in its place is none."""
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < MAX_NUMBER else None
+
+
+def _text(value: Any, limit: int = MAX_TEXT) -> str | None:
+    """Return a text that every database takes: cut to its column, without NUL and halves of characters."""
+    if not isinstance(value, str) or not value:
+        return None
+    return value[:limit].replace("\0", "\ufffd").encode(errors="replace").decode()
 
 
 def _error(said: Mapping[tuple[str, str], Sequence[Any]], state: str, note: str) -> str | None:

@@ -31,7 +31,17 @@ def test_the_walk_through_of_the_documentation(airflow: RealAirflow) -> None:
         "INPUT_URI": (folder / "numbers").as_uri(),
     }
     done = subprocess.run(
-        ["bash", "-e", "-o", "pipefail"], input=script, cwd=folder, env=environment, capture_output=True, text=True, check=False
+        ["bash", "-e", "-o", "pipefail"],
+        input=script,
+        cwd=folder,
+        env=environment,
+        capture_output=True,
+        text=True,
+        check=False,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    assert done.stdout.splitlines()[-9:] == ["predictions.csv", "prediction", *(str(number**2) for number in range(1, 8))]
+    assert done.stdout.splitlines()[-9:] == [
+        "predictions.csv",
+        "prediction",
+        *(str(number**2) for number in range(1, 8)),
+    ]

@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+import contextlib
+import io
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from starlette.datastructures import UploadFile
+
+from airflow_batch_endpoints.api.uploads import save
+from airflow_batch_endpoints.exceptions import DocumentError
+
+
+def part(name: str) -> UploadFile:
+    return UploadFile(io.BytesIO(b"content"), filename=name)
+
+
+def test_parts_keep_their_paths(tmp_path: Path) -> None:
+    assert save([part("code/score.py"), part("a b.yml")], tmp_path, "file") == [
+        tmp_path / "code/score.py",
+        tmp_path / "a b.yml",
+    ]
+    assert (tmp_path / "code" / "score.py").read_bytes() == b"content"
+
+
+@pytest.mark.parametrize(
+    "name", ["", "/etc/x", "../x", "a/../../x", "a\\x", "a//x", "a/", ".", "a\0b", "x" * 201, "/".join("a" * 33)]
+)
+def test_hostile_names(tmp_path: Path, name: str) -> None:
+    with pytest.raises(DocumentError, match="no relative path"):
+        save([part(name)], tmp_path / "in", "file")
+    assert not (tmp_path / "in").exists()
+
+
+@pytest.mark.parametrize("names", [("a", "a"), ("a", "a/b"), ("a/b", "a")])
+def test_names_that_meet(tmp_path: Path, names: tuple[str, str]) -> None:
+    with pytest.raises(DocumentError, match="twice"):
+        save([part(name) for name in names], tmp_path, "file")
+
+
+@given(st.lists(st.text(st.sampled_from("ab./\\\0~é ")), max_size=4))
+def test_nothing_leaves_the_folder(tmp_path_factory: pytest.TempPathFactory, names: list[str]) -> None:
+    root = tmp_path_factory.mktemp("root")
+    with contextlib.suppress(DocumentError):
+        save([part(name) for name in names], root / "in", "file")
+    assert [path.name for path in root.iterdir()] in ([], ["in"])
