@@ -65,18 +65,18 @@ def project(facts: RunFacts, now: datetime) -> dict[str, Any]:
         "name": facts.job,
         "dag_run_id": facts.dag_run_id,
         "submission": facts.submission,
-        "deployment": _text(job.get("deployment") or facts.conf.get("deployment"), MAX_NAME),
-        "deployment_revision": _text(job.get("deployment_revision"), MAX_DIGEST),
+        "deployment": text(job.get("deployment") or facts.conf.get("deployment"), MAX_NAME),
+        "deployment_revision": text(job.get("deployment_revision"), MAX_DIGEST),
         "invoker": facts.invoker,
         "state": state,
         "is_settled": _is_settled(facts, state, now),
-        "compute": _text(", ".join(_computes(said, job))),
-        "model": _text(planned.get("model_uri")),
-        "input": _text(job.get("input_uri") or facts.conf.get("input")),
-        "output": _text(job.get("output_uri")),
+        "compute": text(", ".join(_computes(said, job))),
+        "model": text(planned.get("model_uri")),
+        "input": text(job.get("input_uri") or facts.conf.get("input")),
+        "output": text(job.get("output_uri")),
         "request": dict(facts.conf),
         **_counts(planned, published, said.get(("score", "progress"), [])),
-        "error": _text(_error(said, state, facts.cancel_request or facts.note)),
+        "error": text(_error(said, state, facts.cancel_request or facts.note)),
         "created_at": facts.created,
         "started_at": facts.started,
         "ended_at": facts.ended,
@@ -108,21 +108,21 @@ def _computes(said: Mapping[tuple[str, str], Sequence[Any]], job: Mapping[str, A
 
 def _counts(planned: Mapping[str, Any], published: Mapping[str, Any], progress: Sequence[Any]) -> dict[str, int | None]:
     """Return how far a job is: what is published counts, before that what the instances say."""
-    shards = _number(planned.get("shards"))
+    shards = number(planned.get("shards"))
     if published:
-        counts = {name: _number(published.get(name)) for name in ("listed", "succeeded", "failed", "rows")}
+        counts = {name: number(published.get(name)) for name in ("listed", "succeeded", "failed", "rows")}
         return {**counts, "shards": shards, "shards_done": shards}
     entries = [entry for entry in progress if isinstance(entry, Mapping)]
-    sums = {name: sum(_number(entry.get(name)) or 0 for entry in entries) for name in _COUNTS}
-    return {"listed": _number(planned.get("items")), **sums, "shards": shards}
+    sums = {name: sum(number(entry.get(name)) or 0 for entry in entries) for name in _COUNTS}
+    return {"listed": number(planned.get("items")), **sums, "shards": shards}
 
 
-def _number(value: Any) -> int | None:
+def number(value: Any) -> int | None:
     """Return a count; anything else that stands in its place is none."""
     return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value < MAX_NUMBER else None
 
 
-def _text(value: Any, limit: int = MAX_TEXT) -> str | None:
+def text(value: Any, limit: int = MAX_TEXT) -> str | None:
     """Return a text that every database takes: cut to its column, without NUL and halves of characters."""
     if not isinstance(value, str) or not value:
         return None

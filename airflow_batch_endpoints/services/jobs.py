@@ -28,6 +28,7 @@ from airflow_batch_endpoints.jobs.states import TERMINAL
 from airflow_batch_endpoints.registry import revisions
 from airflow_batch_endpoints.registry.resolve import resolve
 from airflow_batch_endpoints.runs import control, table
+from airflow_batch_endpoints.runs.projection import number, text
 from airflow_batch_endpoints.runs.table import JobFilter
 from airflow_batch_endpoints.services.actor import Actor, audit
 from airflow_batch_endpoints.services.documents import Documents, key_of, seconds_between
@@ -170,7 +171,7 @@ class Jobs:
                     error="this revision was not kept" if found is None else None,
                 )
             launch = pinned.get("launch") if isinstance(pinned, dict) else None
-            return JobDocuments(deployment=deployment, launch=launch or {}, request=row.request)
+            return JobDocuments(deployment=deployment, launch=launch if isinstance(launch, dict) else {}, request=row.request)
 
     def statistics(self, endpoint: str, *, days: int = 30) -> Statistics:
         """Return what an endpoint's jobs came to, for each of the last days on which some ended."""
@@ -316,12 +317,12 @@ def _instance(task: TaskInstance, said: Mapping[str, Any]) -> Instance:
         instance=task.map_index,
         state=None if task.state is None else str(task.state),
         tries=task.try_number or 0,
-        compute=said["compute"],
+        compute=text(said["compute"]),
         host=task.hostname or None,
         started=task.start_date,
         ended=task.end_date,
         error=None if said["error"] is None else str(said["error"]),
-        **{name: int(progress.get(name) or 0) for name in ("items", "succeeded", "failed", "rows", "shards_done")},
+        **{name: number(progress.get(name)) or 0 for name in ("items", "succeeded", "failed", "rows", "shards_done")},
     )
 
 
