@@ -52,7 +52,13 @@ class WithUsers(AirflowInstance):
         """Send a request to the REST interface of batch endpoints."""
         headers = {} if role is None else {"Authorization": f"Bearer {self.token(role)}"}
         headers |= options.pop("headers", {})
-        return httpx.request(method, f"{self.url}/batch-endpoints{path}", headers=headers, timeout=120, **options)
+        url = f"{self.url}/batch-endpoints{path}"
+        for _ in range(5):
+            answer = httpx.request(method, url, headers=headers, timeout=120, **options)
+            # On SQLite the database may be locked by another process for longer than one waits for it.
+            if answer.status_code != 503 or "locked" not in answer.text:
+                break
+        return answer
 
     def api(self, method: str, path: str, body: Any = None) -> Any:
         """Send a request to Airflow's own API."""

@@ -9,6 +9,7 @@ from typing import Any
 
 from airflow.utils.session import create_session
 from airflow.utils.sqlalchemy import get_dialect_name
+from sqlalchemy import text
 from sqlalchemy.exc import IntegrityError, OperationalError, ProgrammingError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from sqlalchemy.orm import Session
@@ -41,6 +42,15 @@ def open_session() -> Iterator[Session]:
 
 def _first_line(error: SQLAlchemyError) -> str:
     return (str(getattr(error, "orig", None) or error).splitlines() or ["no answer"])[0]
+
+
+def begin_write(session: Session) -> None:
+    """Say that a session will write, before it reads.
+
+    SQLite refuses at once, without waiting, a transaction that has read and then wants to write while another one does.
+    """
+    if get_dialect_name(session) == "sqlite":
+        session.execute(text("BEGIN IMMEDIATE"))
 
 
 def upsert(session: Session, model: type[Base], keys: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> None:

@@ -18,7 +18,7 @@ from sqlalchemy.orm import Session
 from airflow_batch_endpoints.computes.kubernetes import pod
 from airflow_batch_endpoints.config import settings
 from airflow_batch_endpoints.database.models import JobRow
-from airflow_batch_endpoints.database.session import open_session
+from airflow_batch_endpoints.database.session import begin_write, open_session
 from airflow_batch_endpoints.documents.job import request_from_conf
 from airflow_batch_endpoints.exceptions import ConflictError, DocumentError, NotFoundError, Problem
 from airflow_batch_endpoints.jobs import naming
@@ -89,6 +89,7 @@ class Jobs:
             # The task resolves it again; here it is so that mistakes are told before anything is started.
             self._resolve(endpoint, conf, name, places or {})
         with open_session() as session:
+            begin_write(session)
             is_new = control.start(
                 session,
                 endpoint,
@@ -171,7 +172,9 @@ class Jobs:
                     error="this revision was not kept" if found is None else None,
                 )
             launch = pinned.get("launch") if isinstance(pinned, dict) else None
-            return JobDocuments(deployment=deployment, launch=launch if isinstance(launch, dict) else {}, request=row.request)
+            return JobDocuments(
+                deployment=deployment, launch=launch if isinstance(launch, dict) else {}, request=row.request
+            )
 
     def statistics(self, endpoint: str, *, days: int = 30) -> Statistics:
         """Return what an endpoint's jobs came to, for each of the last days on which some ended."""
@@ -204,6 +207,7 @@ class Jobs:
     def cancel(self, endpoint: str, job: str) -> Job:
         """Cancel a job. :raises ConflictError: it has ended already."""
         with open_session() as session:
+            begin_write(session)
             row = self._row(session, endpoint, job)
             if row.state in TERMINAL:
                 raise ConflictError(f"job {job!r} has ended already: {row.state}")

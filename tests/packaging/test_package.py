@@ -83,6 +83,28 @@ def test_the_plain_distribution_scores_without_airflow(tmp_path: Path) -> None:
         assert done.returncode == 0, done.stdout + done.stderr
     assert (tmp_path / "out" / "predictions.csv").read_text().splitlines() == ["prediction", '"scored"']
 
+    # The command line needs its extra, and then a server.
+    def client(*arguments: str) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            [tmp_path / "venv" / "bin" / "batch-endpoints", *arguments],
+            env={"PATH": os.environ["PATH"]}, capture_output=True, text=True, check=False,
+        )  # fmt: skip
+
+    assert "pip install 'airflow-batch-endpoints[client]'" in client("list").stderr
+    subprocess.run([uv, "pip", "install", "--python", python, f"{wheel}[client]"], check=True, capture_output=True)
+    assert "restore" in client("--help").stdout
+    assert "Airflow is not installed here; name a server" in client("list").stderr
+    assert "needs a token" in client("list", "--server", "http://127.0.0.1:9").stderr
+
+
+def test_airflows_processes_import_little_of_the_plugin() -> None:
+    code = (
+        "import sys, airflow.plugins_manager\nbefore = set(sys.modules)\nimport airflow_batch_endpoints.plugin\n"
+        "print('\\n'.join(set(sys.modules) - before))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert set(done.stdout.split()) <= {"airflow_batch_endpoints", "airflow_batch_endpoints.plugin"}
+
 
 def test_the_version_is_the_distributions() -> None:
     assert importlib.metadata.version("airflow-batch-endpoints") == airflow_batch_endpoints.__version__
