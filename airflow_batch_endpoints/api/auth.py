@@ -111,7 +111,7 @@ class Requires:
         caller = Caller(user)
         request.state.actor = caller.actor
         for name, value in request.path_params.items():
-            if name in _PATTERNS and not re.match(_PATTERNS[name], value):
+            if name in _PATTERNS and not re.fullmatch(_PATTERNS[name], value):
                 raise NotFoundError(f"there is no {name} {ascii(value)[:80]}; that is no name of one")
         if not self._right(caller, request.path_params):
             refuse(request, caller.actor, self._what)
@@ -135,8 +135,8 @@ def record_refusal(request: Request, actor: Actor, why: str) -> None:
             session,
             actor,
             "refused",
-            dag=dag_id(endpoint) if endpoint and re.match(NAME_PATTERN, endpoint) else None,
-            run=job if job and re.match(JOB_PATTERN, job) else None,
+            dag=dag_id(endpoint) if endpoint and re.fullmatch(NAME_PATTERN, endpoint) else None,
+            run=job if job and re.fullmatch(JOB_PATTERN, job) else None,
             method=request.method,
             path=request.url.path[:500],
             reason=why[:500],

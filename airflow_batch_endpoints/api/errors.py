@@ -127,5 +127,10 @@ def install(app: FastAPI) -> None:
 def _record(request: Request, why: str) -> None:
     """Keep in the audit log that a change was refused."""
     actor = getattr(request.state, "actor", None)
-    if actor is not None and request.method not in ("GET", "HEAD"):
+    if actor is None or request.method in ("GET", "HEAD"):
+        return
+    try:
         record_refusal(request, actor, why)
+    except exceptions.BatchEndpointsError:
+        # It is refused all the same.
+        log.exception("a refusal could not be kept in the audit log: %s", why)

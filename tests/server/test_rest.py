@@ -107,6 +107,14 @@ def test_what_is_wrong_is_told_by_its_field(server: ApiServer, echo: str) -> Non
     assert server.rest("GET", "/v1/endpoints/evil").status_code == 404
 
 
+def test_bodies_are_limited(server: ApiServer, echo: str) -> None:
+    path, piece = f"/v1/endpoints/{echo}/jobs", b"x" * 1_000_000
+    assert server.rest("POST", path, content=piece * 5).status_code == 413
+    # Without a length, while it arrives.
+    answer = server.rest("POST", path, content=(piece for _ in range(5)))
+    assert (answer.status_code, answer.json()["status"]) == (413, 413)
+
+
 def test_bad_invocations_of_the_cases(server: ApiServer, echo: str, cases: Path) -> None:
     index = json.loads((cases / "bad" / "index.json").read_text())
     bad = [item for item in index["items"] if item["kind"] == "invoke"]
