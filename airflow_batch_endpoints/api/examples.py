@@ -87,6 +87,10 @@ INVOCATION_BODY = {
                                     **_OBJECT,
                                     "description": "The older form: `dataInputType: DataUrl` and `path`.",
                                 },
+                                "replayOf": {
+                                    "type": "string",
+                                    "description": "Ours, instead of `InputData`: a completed job whose dead letters are scored.",
+                                },
                                 "miniBatchSize": {"type": "integer", "minimum": 1},
                                 "errorThreshold": {"anyOf": [{"type": "integer", "minimum": -1}, {"type": "string"}]},
                                 "outputFileName": {"type": "string"},

@@ -141,44 +141,64 @@ RESTORE = Command(
     function="documents.restore",
     args=(*_WHOSE, Arg(("--revision",), help="Which of its revisions", required=True), OUTPUT),
 )
+STARTING = (
+    Arg(
+        ("--output",),
+        help="URI or path of a folder for this job (default: a folder of its own below the configured default_output_uri)",
+        metavar="URI",
+    ),
+    Arg(
+        ("--set",),
+        help="Override a setting for this job: instance_count, mini_batch_size, error_threshold, output_file_name, "
+        "retry_settings.max_retries, retry_settings.timeout; may be given several times",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        dest="assignments",
+    ),
+    Arg(("--job-name",), help="Name of the job; repeating a request with the same name starts nothing new"),
+    Arg(("--wait",), help="Follow the job to its end", action="store_true"),
+    Arg(
+        ("--dry-run",),
+        help="Start nothing; print the job as it would be pinned, and the pods it would start",
+        action="store_true",
+    ),
+    FORMAT,
+)
+"""What every command has that starts a job."""
+EXIT_CODES = (
+    "With --wait the exit code is 0 when the job completed, 3 when too many items failed, 4 when it was canceled and 5 when it "
+    "failed otherwise."
+)
 INVOKE = Command(
     name="invoke",
     help="Start a job",
-    description="Start a job: score the files of an input with a deployment of an endpoint. With --wait the exit code is 0 when "
-    "the job completed, 3 when too many items failed, 4 when it was canceled and 5 when it failed otherwise.",
+    description=f"Start a job: score the files of an input with a deployment of an endpoint. {EXIT_CODES}",
     function="jobs.invoke",
     args=(
         ENDPOINT,
         Arg(("--input",), help="URI or path of a file, a folder or a pattern", required=True, metavar="URI"),
-        Arg(("-d", "--deployment"), help="Name of the deployment (default: the endpoint's default)"),
-        Arg(
-            ("--output",),
-            help="URI or path of a folder for this job (default: a folder of its own below the configured default_output_uri)",
-            metavar="URI",
-        ),
         Arg(("--input-type",), help="What the input must be", choices=("uri_folder", "uri_file")),
-        Arg(
-            ("--set",),
-            help="Override a setting for this job: instance_count, mini_batch_size, error_threshold, output_file_name, "
-            "retry_settings.max_retries, retry_settings.timeout; may be given several times",
-            action="append",
-            default=[],
-            metavar="NAME=VALUE",
-            dest="assignments",
-        ),
-        Arg(("--job-name",), help="Name of the job; repeating a request with the same name starts nothing new"),
-        Arg(("--wait",), help="Follow the job to its end", action="store_true"),
-        Arg(
-            ("--dry-run",),
-            help="Start nothing; print the job as it would be pinned, and the pods it would start",
-            action="store_true",
-        ),
-        FORMAT,
+        Arg(("-d", "--deployment"), help="Name of the deployment (default: the endpoint's default)"),
+        *STARTING,
+    ),
+)
+REPLAY = Command(
+    name="replay",
+    help="Start a job that scores the dead letters of another",
+    description="Start a job that scores only the items that failed in a completed job, once what was wrong with them or with the "
+    f"deployment is mended. It has a name and an output of its own; the old job stays as it is. {EXIT_CODES}",
+    function="jobs.replay",
+    args=(
+        ENDPOINT,
+        JOB,
+        Arg(("-d", "--deployment"), help="Name of the deployment (default: the one the job had)"),
+        *STARTING,
     ),
 )
 JOBS = Group(
     name="jobs",
-    help="Look at jobs, follow and cancel them, download what they made",
+    help="Look at jobs, follow, cancel and replay them, download what they made",
     commands=(
         Command(
             name="list",
@@ -216,6 +236,7 @@ JOBS = Group(
             function="jobs.cancel",
             args=(ENDPOINT, JOB, OUTPUT),
         ),
+        REPLAY,
         Command(
             name="logs",
             help="Print the logs of the tasks of a job",

@@ -1,4 +1,4 @@
-"""Commands for jobs: invoke, list, show, stream, cancel, logs, download, sync."""
+"""Commands for jobs: invoke, replay, list, show, stream, cancel, logs, download, sync."""
 
 from __future__ import annotations
 
@@ -26,12 +26,22 @@ _INTERNAL = {"request", "submission", "dag_id", "run_id", "tasks"}
 @command
 def invoke(args: Any) -> None:
     """Start a job, and follow it when asked."""
+    _start(args, {"input": args.input, "input_type": args.input_type})
+
+
+@command
+def replay(args: Any) -> None:
+    """Start a job that scores the dead letters of another."""
+    _start(args, {"replay_of": args.job})
+
+
+def _start(args: Any, source: dict[str, Any]) -> None:
+    """Start a job on an input or on another's dead letters, and follow it when asked."""
     backend = choose(args)
     conf = {
-        "input": args.input,
+        **source,
         "deployment": args.deployment,
         "output": args.output,
-        "input_type": args.input_type,
         **parse_assignments(args.assignments),
     }
     conf = {name: value for name, value in conf.items() if value is not None}

@@ -316,10 +316,14 @@ def _body(conf: dict[str, Any], name: str) -> dict[str, Any]:
                 f"--{what} {conf[what]!r} is a path of this machine, relative; give a URI that the server reaches"
             )
     types = {"uri_folder": "UriFolder", "uri_file": "UriFile"}
-    data = {"Uri": conf["input"]}
-    if conf.get("input_type"):
-        data["JobInputType"] = types[conf["input_type"]]
-    properties: dict[str, Any] = {"InputData": {"input": data}, "name": name}
+    properties: dict[str, Any] = {"name": name}
+    if "replay_of" in conf:
+        properties["replayOf"] = conf["replay_of"]
+    else:
+        data = {"Uri": conf["input"]}
+        if conf.get("input_type"):
+            data["JobInputType"] = types[conf["input_type"]]
+        properties["InputData"] = {"input": data}
     if conf.get("output"):
         properties["OutputData"] = {"score": {"JobOutputType": "UriFolder", "Uri": conf["output"]}}
     names = {

@@ -54,8 +54,12 @@ class _Reader:
 
     def read(self, body: Any) -> None:
         self._each(body, "", {"properties": self._properties}, needs=("properties",))
-        if "input" not in self.found.conf and not self.problems:
+        if self.problems:
+            return
+        if "input" not in self.found.conf and "replay_of" not in self.found.conf:
             self._fail("properties.InputData", "missing; give one data input with JobInputType and Uri")
+        if "input" in self.found.conf and "replay_of" in self.found.conf:
+            self._fail(self.found.places["replay_of"], "a replay has the input of its job; leave out the data input")
 
     def _fail(self, path: str, message: str) -> None:
         self.problems.append(Problem(SOURCE, path or "(body)", message))
@@ -100,6 +104,7 @@ class _Reader:
                 "outputdata": self._outputs,
                 "dataset": self._dataset,
                 "outputdataset": self._output_dataset,
+                "replayof": self._replay_of,
                 "minibatchsize": self._keeper("mini_batch_size"),
                 "errorthreshold": self._keeper("error_threshold"),
                 "outputfilename": self._keeper("output_file_name"),
@@ -187,6 +192,13 @@ class _Reader:
             self._fail(place, "there are no registered data stores here; give the whole URI as path")
 
         self._each(data, path, {"path": self._uri("output"), "datastoreid": refuse})
+
+    def _replay_of(self, value: Any, path: str) -> None:
+        """Ours: the name of a job whose dead letters are the input."""
+        if isinstance(value, str) and value:
+            self._keep("replay_of", value, path)
+        elif value is not None:
+            self._fail(path, f"found {shown(value)}, expected the name of a completed job")
 
     # -- overrides ---------------------------------------------------------------------------------------------------
 

@@ -28,6 +28,8 @@ class JobReference(BaseModel):
 
     endpoint: str
     deployment: str
+    deployment_revision: str = ""
+    """Digest of the deployment's document."""
     job: str
     """The name of the job, which is the run id of its DAG run."""
     invoker: str | None = None
@@ -58,7 +60,6 @@ class JobSpec(JobReference):
     """
 
     protocol_version: Literal[1] = 1
-    deployment_revision: str
     input_type: Literal["uri_folder", "uri_file"] | None = None
     """What the input must be; ``None`` for either."""
     allowed_input_uris: tuple[str, ...] = ()

@@ -36,7 +36,9 @@ PROGRESS_SECONDS = 2.0
 """Least seconds between two reports of progress to Airflow."""
 QUOTA_SECONDS = 30.0
 """Seconds between two requests for a pod that a quota has no room for."""
-_REFERENCE = ("endpoint", "deployment", "job", "invoker", "input_uri", "output_uri", "replay", "launch")
+_REFERENCE = (
+    "endpoint", "deployment", "deployment_revision", "job", "invoker", "input_uri", "output_uri", "replay", "launch",
+)  # fmt: skip
 """What the other tasks are told of the job: the fields of :class:`~airflow_batch_endpoints.jobs.spec.JobReference`."""
 
 
@@ -126,7 +128,7 @@ class BatchWorkerOperator(BaseOperator):
         else:
             spec = self._resolve_now(context).model_dump(mode="json", by_alias=True)
             store.set(SPEC_KEY, json.dumps(spec), retention=NEVER_EXPIRE)
-        context["ti"].xcom_push(JOB, {name: spec[name] for name in (*_REFERENCE, "deployment_revision")})
+        context["ti"].xcom_push(JOB, {name: spec[name] for name in _REFERENCE})
         return spec
 
     def _resolve_now(self, context: Context) -> JobSpec:

@@ -20,10 +20,10 @@ from airflow_batch_endpoints.config import settings
 from airflow_batch_endpoints.database.models import JobRow
 from airflow_batch_endpoints.database.session import begin_write, open_session
 from airflow_batch_endpoints.documents.job import request_from_conf
-from airflow_batch_endpoints.exceptions import ConflictError, DocumentError, NotFoundError, Problem
+from airflow_batch_endpoints.exceptions import ConflictError, DocumentError, InputError, NotFoundError, Problem
 from airflow_batch_endpoints.jobs import naming
 from airflow_batch_endpoints.jobs.command_line import Command
-from airflow_batch_endpoints.jobs.spec import JobSpec
+from airflow_batch_endpoints.jobs.spec import JobReference, JobSpec
 from airflow_batch_endpoints.jobs.states import TERMINAL
 from airflow_batch_endpoints.registry import revisions
 from airflow_batch_endpoints.registry.resolve import resolve
@@ -132,7 +132,35 @@ class Jobs:
             request = request_from_conf(endpoint, conf)
         except DocumentError as error:
             raise DocumentError([_placed(problem, places) for problem in error.problems]) from None
-        return resolve(self._registry, request, job=name, invoker=self._actor.name, settings=settings())
+        if request.replay_of is not None:
+            self._check_replay(endpoint, request.replay_of)
+        return resolve(
+            self._registry,
+            request,
+            job=name,
+            invoker=self._actor.name,
+            settings=settings(),
+            find_job=lambda other: self._reference(endpoint, other),
+        )
+
+    def _check_replay(self, endpoint: str, job: str) -> None:
+        """Refuse to replay a job that has nothing to replay."""
+        found = self.find(endpoint, job)
+        if found.state != "Completed":
+            raise ConflictError(
+                f"job {job!r} is {found.state}; only a completed job has dead letters to replay. A failed one is resumed by "
+                "clearing its run"
+            )
+        if not found.counts.failed:
+            raise InputError(
+                f"job {job!r} has no dead letters: all of its items succeeded, so there is nothing to replay"
+            )
+
+    def _reference(self, endpoint: str, job: str) -> JobReference | None:
+        """Return what another job was resolved to; ``None`` when it was never planned."""
+        with open_session() as session:
+            pinned = _xcom(session, self._row(session, endpoint, job), "plan", "job").get(-1)
+        return None if pinned is None else JobReference.model_validate(pinned)
 
     # -- looking -----------------------------------------------------------------------------------------------------
 
@@ -264,6 +292,7 @@ def _fields(row: JobRow) -> dict[str, Any]:
         "state": row.state,
         "compute": row.compute,
         "invoker": row.invoker,
+        "replay_of": text(row.request.get("replay_of")),
         "input": row.input,
         "output": row.output,
         "created": row.created_at.replace(microsecond=0),

@@ -50,6 +50,8 @@ class Job(Resource):
     state: JobState
     compute: str | None = None
     invoker: str | None = None
+    replay_of: str | None = None
+    """Whose dead letters it scores."""
     input: str | None = None
     output: str | None = None
     created: datetime

@@ -35,9 +35,9 @@ def finished(airflow: RealAirflow, endpoint: str, job: str) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def picky(airflow: RealAirflow) -> str:
-    apply(airflow, "picky", PICKY, mini_batch_size=1, retry_settings={"max_retries": 0})
+    apply(airflow, "restpicky", PICKY, mini_batch_size=1, retry_settings={"max_retries": 0})
     airflow.inputs("small", 7)
-    return "picky"
+    return "restpicky"
 
 
 def test_a_job_from_invocation_to_predictions(airflow: RealAirflow, picky: str) -> None:
@@ -72,6 +72,10 @@ def test_a_job_from_invocation_to_predictions(airflow: RealAirflow, picky: str) 
     documents = airflow.rest("GET", f"{path}/documents", role="op").json()
     assert documents["deployment"]["document"]["settings"]["mini_batch_size"] == 1
     assert documents["launch"]["compute"]["name"] == "local"
+    again = airflow.rest(
+        "POST", f"/v1/endpoints/{picky}/jobs", json={"properties": {"replayOf": job["name"], "name": "again"}}
+    )
+    assert (again.status_code, again.json()["replay_of"]) == (201, job["name"]), again.text
     logs = airflow.rest("GET", f"{path}/logs", role="viewer")
     assert "--- plan, try 1" in logs.text
     assert "dead letter" in logs.text
