@@ -84,9 +84,9 @@ def test_a_job_from_invocation_to_predictions(airflow: RealAirflow, picky: str) 
 
 def test_canceled_is_not_failed_also_after_a_rebuild(airflow: RealAirflow) -> None:
     apply(airflow, "restslow", SLOW, mini_batch_size=1)
-    airflow.inputs("some", 60)
+    airflow.inputs("restsome", 60)
     path = "/v1/endpoints/restslow/jobs"
-    job = airflow.rest("POST", path, json=body((airflow.data / "some").as_uri()), role="user").json()["name"]
+    job = airflow.rest("POST", path, json=body((airflow.data / "restsome").as_uri()), role="user").json()["name"]
     airflow.eventually(lambda: airflow.rest("GET", f"{path}/{job}").json()["state"] == "Running")
     assert airflow.rest("POST", f"{path}/{job}/cancel", role="viewer").status_code == 403
     canceled = airflow.rest("POST", f"{path}/{job}/cancel", role="user").json()
