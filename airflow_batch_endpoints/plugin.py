@@ -3,15 +3,35 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Any
+from typing import Any, ClassVar
 
 from airflow.plugins_manager import AirflowPlugin
 
 
 class BatchEndpointsPlugin(AirflowPlugin):
-    """Mounts the REST interface in Airflow's API server."""
+    """Mounts the REST interface in Airflow's API server, and puts the pages into its user interface."""
 
     name = "batch_endpoints"
+    # Addresses are relative to Airflow's own, wherever a proxy puts that.
+    external_views: ClassVar[list[dict[str, Any]]] = [
+        {
+            "name": "Batch endpoints",
+            "href": "batch-endpoints/ui/",
+            "destination": "nav",
+            "url_route": "batch-endpoints",
+            "icon": "batch-endpoints/ui/icon.svg",
+            "icon_dark_mode": "batch-endpoints/ui/icon-dark.svg",
+            "nav_top_level": True,
+        },
+        {
+            "name": "Batch job",
+            "href": "batch-endpoints/ui/run?dag_id={DAG_ID}&run_id={RUN_ID}",
+            "destination": "dag_run",
+            "url_route": "batch-job",
+            "icon": "batch-endpoints/ui/icon.svg",
+            "icon_dark_mode": "batch-endpoints/ui/icon-dark.svg",
+        },
+    ]
 
     @cached_property
     def fastapi_apps(self) -> list[dict[str, Any]]:  # type: ignore[override]

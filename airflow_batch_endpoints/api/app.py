@@ -13,7 +13,9 @@ from airflow_batch_endpoints import __version__
 from airflow_batch_endpoints.api import errors
 from airflow_batch_endpoints.api.auth import LoggedIn
 from airflow_batch_endpoints.api.requests import LimitBody
-from airflow_batch_endpoints.api.routes import apply, computes, deployments, endpoints, jobs, outputs, revisions
+from airflow_batch_endpoints.api.routes import apply, computes, deployments, endpoints, jobs, outputs, revisions, session
+from airflow_batch_endpoints.ui.pages import PREFIX as PAGES
+from airflow_batch_endpoints.ui.pages import create_pages
 
 PREFIX = "/batch-endpoints"
 """Where Airflow mounts it."""
@@ -46,13 +48,15 @@ def create_app() -> FastAPI:
         docs_url=None,
         redoc_url=None,
     )
-    for module in (endpoints, deployments, computes, revisions, apply, jobs, outputs):
+    for module in (endpoints, deployments, computes, revisions, apply, jobs, outputs, session):
         app.include_router(module.router)
 
     @app.get("/openapi.json", include_in_schema=False)
     def openapi(caller: LoggedIn) -> JSONResponse:
         return JSONResponse(describe(app))
 
+    # Constant files, as Airflow's own pages are: what they show is read above, with the caller's login.
+    app.mount(PAGES, create_pages())
     errors.install(app)
     app.add_middleware(LimitBody)
     return app

@@ -217,6 +217,28 @@ class Statistics(Resource):
     days: list[Day]
 
 
+class EndpointRights(Resource):
+    """What the caller may do with an endpoint and its jobs."""
+
+    may_read: bool
+    may_read_jobs: bool
+    may_invoke: bool
+    may_cancel: bool
+    may_read_documents: bool
+    may_edit_documents: bool
+
+
+class Session(Resource):
+    """Who the caller is, and what they may do."""
+
+    user: str
+    may_read_computes: bool
+    mlflow_uri: str | None = None
+    """Address of the MLflow server, if there is one and it holds no credentials."""
+    endpoint: EndpointRights | None = None
+    """Rights to the endpoint that was asked for."""
+
+
 class OutputFile(Resource):
     """A file that a job published."""
 
