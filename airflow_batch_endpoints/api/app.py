@@ -13,7 +13,16 @@ from airflow_batch_endpoints import __version__
 from airflow_batch_endpoints.api import errors
 from airflow_batch_endpoints.api.auth import LoggedIn
 from airflow_batch_endpoints.api.requests import LimitBody
-from airflow_batch_endpoints.api.routes import apply, computes, deployments, endpoints, jobs, outputs, revisions, session
+from airflow_batch_endpoints.api.routes import (
+    apply,
+    computes,
+    deployments,
+    endpoints,
+    jobs,
+    outputs,
+    revisions,
+    session,
+)
 from airflow_batch_endpoints.ui.pages import PREFIX as PAGES
 from airflow_batch_endpoints.ui.pages import create_pages
 

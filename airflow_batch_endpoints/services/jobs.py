@@ -6,7 +6,7 @@ import hashlib
 import json
 from collections import defaultdict
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 from airflow.models.taskinstance import TaskInstance
@@ -34,21 +34,18 @@ from airflow_batch_endpoints.services.actor import Actor, audit
 from airflow_batch_endpoints.services.documents import Documents, key_of, seconds_between
 from airflow_batch_endpoints.services.resources import (
     Counts,
-    Day,
     DryRun,
     Instance,
     Job,
     JobDetails,
     JobDocuments,
     Page,
-    Statistics,
     StoredDocument,
 )
 from airflow_batch_endpoints.storage.reach import check_reach
 from airflow_batch_endpoints.storage.uris import normalise
 
 _TRIGGERED_BY = {"cli": DagRunTriggeredByType.CLI, "rest": DagRunTriggeredByType.REST_API}
-MAX_DAYS = 90
 
 
 class Jobs:
@@ -203,25 +200,6 @@ class Jobs:
             return JobDocuments(
                 deployment=deployment, launch=launch if isinstance(launch, dict) else {}, request=row.request
             )
-
-    def statistics(self, endpoint: str, *, days: int = 30) -> Statistics:
-        """Return what an endpoint's jobs came to, for each of the last days on which some ended."""
-        since = datetime.now(UTC) - timedelta(days=min(days, MAX_DAYS))
-        columns = (JobRow.state, JobRow.ended_at, JobRow.listed, JobRow.failed, JobRow.rows)
-        sums: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
-        with open_session() as session:
-            table.refresh(session)
-            for row in session.execute(
-                select(*columns).where(
-                    JobRow.endpoint == endpoint, JobRow.created_at >= since, JobRow.ended_at.is_not(None)
-                )
-            ):
-                day = sums[row.ended_at.astimezone(UTC).date().isoformat()]
-                day[row.state.lower()] += 1
-                day["items"] += row.listed or 0
-                day["items_failed"] += row.failed or 0
-                day["rows"] += row.rows or 0
-        return Statistics(days=[Day(day=day, **counts) for day, counts in sorted(sums.items())])
 
     @staticmethod
     def _row(session: Session, endpoint: str, job: str) -> JobRow:

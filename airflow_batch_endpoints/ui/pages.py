@@ -50,7 +50,9 @@ def create_pages() -> FastAPI:
     """Build the application that serves the pages."""
     assets = dict(_read(files("airflow_batch_endpoints.ui") / "assets"))
     # Files are named by what all of them contain, so that browsers may keep them for ever.
-    digest = hashlib.sha256(b"".join(name.encode() + content for name, content in sorted(assets.items()))).hexdigest()[:16]
+    digest = hashlib.sha256(b"".join(name.encode() + content for name, content in sorted(assets.items()))).hexdigest()[
+        :16
+    ]
     pages = FastAPI(title="Batch endpoints: pages", openapi_url=None, docs_url=None, redoc_url=None)
 
     @pages.get("/assets/{version}/{name:path}")

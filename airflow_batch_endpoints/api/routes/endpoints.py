@@ -14,8 +14,8 @@ from airflow_batch_endpoints.api.requests import Body, EndpointName, ExpectedDep
 from airflow_batch_endpoints.documents.endpoint import Endpoint as EndpointDocument
 from airflow_batch_endpoints.documents.validation import validate
 from airflow_batch_endpoints.services.documents import Documents
-from airflow_batch_endpoints.services.jobs import MAX_DAYS, Jobs
 from airflow_batch_endpoints.services.resources import Endpoint, Page, Statistics
+from airflow_batch_endpoints.services.statistics import MAX_DAYS, statistics_of
 
 router = APIRouter(prefix="/v1/endpoints", tags=["Endpoints"])
 
@@ -101,7 +101,7 @@ def get_statistics(
     days: Annotated[int, Query(ge=1, le=MAX_DAYS, description="How many days back.")] = 30,
 ) -> Statistics:
     """Return what the endpoint's jobs came to, day by day: how they ended, items and rows."""
-    return Jobs(caller.actor).statistics(endpoint, days=days)
+    return statistics_of([endpoint], days=days)[endpoint]
 
 
 def with_scoring_uri(request: Request, endpoint: Endpoint) -> Endpoint:
