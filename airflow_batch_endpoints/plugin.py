@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import Any
 
 from airflow.plugins_manager import AirflowPlugin
 
@@ -13,7 +13,7 @@ class BatchEndpointsPlugin(AirflowPlugin):
 
     name = "batch_endpoints"
     # Addresses are relative to Airflow's own, wherever a proxy puts that.
-    external_views: ClassVar[list[dict[str, Any]]] = [
+    external_views: list[dict[str, Any]] = [  # noqa: RUF012
         {
             "name": "Batch endpoints",
             "href": "batch-endpoints/ui/",

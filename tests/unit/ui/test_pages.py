@@ -14,7 +14,15 @@ from airflow_batch_endpoints.ui import pages
 
 ASSETS = Path(pages.__file__).parent / "assets"
 OURS = sorted(path for path in ASSETS.rglob("*.js") if "vendor" not in path.parts)
-SINKS = ("innerHTML", "outerHTML", "insertAdjacentHTML", "dangerouslySetInnerHTML", "document.write", "eval(", "new Function")
+SINKS = (
+    "innerHTML",
+    "outerHTML",
+    "insertAdjacentHTML",
+    "dangerouslySetInnerHTML",
+    "document.write",
+    "eval(",
+    "new Function",
+)
 
 
 def get(path: str, *, root: str = "") -> httpx.Response:
@@ -99,7 +107,9 @@ def test_no_module_makes_html_or_code_of_text(path: Path) -> None:
 
 def test_libraries_are_as_released() -> None:
     vendor = ASSETS / "vendor"
-    told = dict(re.findall(r"^\| `([^`]+)` \|.*\| `([0-9a-f]{64})` \|$", (vendor / "README.md").read_text(), re.MULTILINE))
+    told = dict(
+        re.findall(r"^\| `([^`]+)` \|.*\| `([0-9a-f]{64})` \|$", (vendor / "README.md").read_text(), re.MULTILINE)
+    )
     there = {path.name: hashlib.sha256(path.read_bytes()).hexdigest() for path in vendor.glob("*.[jc]s*")}
     assert told == there
     assert {path.name for path in vendor.glob("LICENSE.*")} == {"LICENSE.preact", "LICENSE.htm", "LICENSE.uplot"}

@@ -68,7 +68,7 @@ export function Instances({ job }) {
         <td class="number" data-label="succeeded">${number(instance.succeeded)}</td>
         <td class="number" data-label="failed">${number(instance.failed)}</td>
         <td class="number" data-label="rows">${number(instance.rows)}</td>
-        <td><a href=${airflow.logs(job, "score", instance.instance)} onClick=${openInAirflow} aria-label=${`Log of instance ${instance.instance}`}>Log</a></td>
+        <td class="nowrap"><a href=${airflow.logs(job, "score", instance.instance)} onClick=${openInAirflow} aria-label=${`Log of instance ${instance.instance}`}>Log</a></td>
       </tr>`)}</tbody>
     </table></div>
   </section>`;

@@ -29,5 +29,16 @@ function lines(value) {
   );
 }
 
+/** Return a document without the fields that it leaves open. */
+export function withoutNulls(value) {
+  if (Array.isArray(value)) {
+    return value.map(withoutNulls);
+  }
+  if (value === null || typeof value !== "object") {
+    return value;
+  }
+  return Object.fromEntries(Object.entries(value).filter(([, entry]) => entry !== null).map(([name, entry]) => [name, withoutNulls(entry)]));
+}
+
 /** Return a value as YAML. */
 export const yaml = (value) => lines(value).join("\n");

@@ -1,0 +1,333 @@
+"""A browser walks the pages of a real Airflow with real jobs, in both themes, on a desk and on a phone."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
+
+from tests.integration.conftest import RealAirflow
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(1200)]
+
+REQUIRED = "BATCH_ENDPOINTS_BROWSER_TESTS"
+"""Set to ``required``, a missing browser is a failure."""
+SCREENSHOTS = "BATCH_ENDPOINTS_SCREENSHOTS"
+"""A folder for screenshots of every page."""
+ARGUMENTS = (
+    "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
+    "--disable-component-update", "--disable-sync",
+)  # fmt: skip
+SECONDS = 90
+EVIL = '<img src=x onerror=window.hacked=1> & "quotes"'
+SCRIPT = """
+import os, time
+def init(): pass
+def run(batch):
+    time.sleep(float(os.environ.get("PAUSE", "0")))
+    rows = []
+    for path in batch:
+        text = open(path).read()
+        if "bad" in text:
+            raise ValueError("<img src=x onerror=window.hacked=1> is no number in column 'dep_delay'")
+        rows.append("%s,%d" % (os.path.basename(path), len(text)))
+    return rows
+"""
+PAGES = {
+    "endpoints": ("/", "flights"),
+    "endpoint": ("/endpoints/flights", "nightly-1"),
+    "deployments": ("/endpoints/flights?tab=deployments", "Side by side"),
+    "use": ("/endpoints/flights?tab=use", "BatchInvokeOperator"),
+    "invoke": ("/endpoints/flights/invoke", "Start the job"),
+    "job": ("/endpoints/flights/jobs/nightly-1", "10 of 10 items"),
+    "failures": ("/endpoints/flights/jobs/nightly-1?tab=failures", "Traceback of the first"),
+    "output": ("/endpoints/flights/jobs/nightly-1?tab=output", "prediction"),
+    "documents": ("/endpoints/flights/jobs/nightly-1?tab=documents", "deployment as it was|endpoint_name"),
+    "failed-job": ("/endpoints/flights/jobs/strict-1", "Why it failed"),
+    "jobs": ("/jobs", "nightly-1"),
+    "computes": ("/computes", "local"),
+    "run": ("/run?dag_id=batch_endpoint.flights&run_id=nightly-1", "10 of 10 items"),
+    "other-run": ("/run?dag_id=example_batch_etl&run_id=x", "Not a batch job"),
+}
+"""Address of each page, and what is on it when it is there."""
+
+
+@dataclass
+class Visitor:
+    """A browser at the pages, as some user."""
+
+    airflow: RealAirflow
+    browser: Browser
+    complaints: list[str] = field(default_factory=list)
+
+    def page(self, *, role: str = "admin", theme: str = "light", width: int = 1280) -> Page:
+        context = self.browser.new_context(viewport={"width": width, "height": 900 if width > 600 else 800})
+        context.set_default_timeout(SECONDS * 1000)
+        context.add_cookies([{"name": "_token", "value": self.airflow.token(role), "url": self.airflow.url}])
+        context.add_init_script(f"localStorage.setItem('theme', '{theme}')")
+        page = context.new_page()
+        page.on("console", self._heard)
+        page.on("pageerror", lambda error: self.complaints.append(f"{page.url}: {error}"))
+        return page
+
+    def _heard(self, message: ConsoleMessage) -> None:
+        where = (message.location or {}).get("url", "")
+        if message.type in ("error", "warning") and "/batch-endpoints/" in where:
+            self.complaints.append(f"{where}: {message.text}")
+
+    def go(self, page: Page, path: str) -> None:
+        page.goto(f"{self.airflow.url}/batch-endpoints/ui{path}")
+
+
+def find_browser() -> str:
+    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if found is None:
+        say = pytest.fail if os.environ.get(REQUIRED) == "required" else pytest.skip
+        say(
+            f"there is no Chromium here; install it (Debian: apt-get install chromium), {REQUIRED}=required makes this a failure"
+        )
+    return str(found)
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    executable = find_browser()
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=executable, args=list(ARGUMENTS))
+        yield started
+        started.close()
+
+
+@pytest.fixture
+def visitor(airflow: RealAirflow, browser: Browser, flights: str) -> Iterator[Visitor]:
+    visitor = Visitor(airflow, browser)
+    yield visitor
+    for context in browser.contexts:
+        context.close()
+    assert visitor.complaints == []
+
+
+def documents(airflow: RealAirflow) -> Path:
+    folder = airflow.script_endpoint("flights", SCRIPT, mini_batch_size=2, retry_settings={"max_retries": 0})
+    (folder / "endpoint.yml").write_text(
+        yaml.safe_dump({"name": "flights", "description": EVIL, "tags": {"team": EVIL[:20]}})
+    )
+    main = yaml.safe_load((folder / "deployment.yml").read_text())
+    slow = main | {"name": "slow", "resources": {"instance_count": 2}, "description": EVIL}
+    slow["settings"] = {"mini_batch_size": 1, "environment_variables": {"PAUSE": "2"}, "error_threshold": "5%"}
+    strict = main | {"name": "strict", "settings": main["settings"] | {"error_threshold": 0}}
+    for name, document in (("slow", slow), ("strict", strict)):
+        (folder / f"{name}.yml").write_text(yaml.safe_dump(document))
+    files = [argument for name in ("endpoint", "slow", "strict") for argument in ("-f", str(folder / f"{name}.yml"))]
+    airflow.cli("apply", *files)
+    return folder
+
+
+def start(airflow: RealAirflow, job: str, **conf: Any) -> None:
+    arguments = [argument for name, value in conf.items() for argument in (f"--{name}", str(value))]
+    airflow.cli("invoke", "flights", "--input", (airflow.data / "pages").as_uri(), "--job-name", job, *arguments)
+
+
+@pytest.fixture(scope="module")
+def flights(airflow: RealAirflow) -> str:
+    """An endpoint with jobs that completed with failed items, and that failed; what can be evil, is."""
+    inputs = airflow.inputs("pages", 9)
+    (inputs / "003.csv").write_text("bad")
+    (inputs / "<b onclick=alert(1)>&'.csv").write_text("bad")
+    documents(airflow)
+    start(airflow, "nightly-1")
+    start(airflow, "strict-1", deployment="strict")
+    for job, state in (("nightly-1", "success"), ("strict-1", "failed")):
+        airflow.wait("batch_endpoint.flights", job, state, seconds=400)
+    # The tasks of a failed run may still say something.
+    airflow.eventually(lambda: airflow.job("flights", "strict-1")["error"])
+    return "flights"
+
+
+@pytest.mark.parametrize("width", [1280, 390])
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_every_page(visitor: Visitor, theme: str, width: int, tmp_path: Path) -> None:
+    pictures = Path(os.environ.get(SCREENSHOTS) or tmp_path)
+    pictures.mkdir(parents=True, exist_ok=True)
+    page = visitor.page(theme=theme, width=width)
+    found = {}
+    for name, (address, sign) in PAGES.items():
+        visitor.go(page, address)
+        expect(page.locator("body")).to_contain_text(re.compile(sign))
+        page.wait_for_load_state("networkidle")
+        expect(page.locator(".loading")).to_have_count(0)
+        expect(page.locator(".notice.bad:not([role=status])")).to_have_count(0)
+        assert page.evaluate("document.documentElement.dataset.theme") == theme
+        assert page.evaluate("window.hacked") is None
+        assert page.locator("img").count() == 0
+        too_wide = page.evaluate("document.documentElement.scrollWidth - innerWidth")
+        assert too_wide <= 0, f"{name} is {too_wide} pixels too wide"
+        results = Axe().run(page).response["violations"]
+        found |= {
+            f"{name}: {problem['id']}": [
+                node["html"][:160] + " " + str(node.get("failureSummary"))[:300] for node in problem["nodes"][:3]
+            ]
+            for problem in results
+        }
+        page.screenshot(path=pictures / f"{name}-{theme}{'' if width > 600 else '-phone'}.png", full_page=True)
+    assert found == {}
+
+
+def test_names_and_errors_are_text(visitor: Visitor) -> None:
+    page = visitor.page()
+    visitor.go(page, "/")
+    expect(page.get_by_text(EVIL)).to_be_visible()
+    visitor.go(page, "/endpoints/flights/jobs/nightly-1?tab=failures")
+    expect(page.locator(".files").get_by_text("<b onclick=alert(1)>&'.csv")).to_be_visible()
+    expect(page.locator("summary")).to_contain_text("onerror=window.hacked=1")
+    # The browser itself refuses to take a text for HTML, whoever tries.
+    with pytest.raises(Exception, match="TrustedHTML"):
+        page.evaluate("document.body.innerHTML = '<b>x</b>'")
+    visitor.complaints.clear()
+
+
+def test_a_job_from_the_form_to_its_cancellation(visitor: Visitor) -> None:
+    page = visitor.page(role="op")
+    visitor.go(page, "/endpoints/flights/invoke")
+    page.get_by_label("Instances").fill("none")
+    page.get_by_role("button", name="Start the job").click()
+    expect(page.get_by_text("A whole number from 1 to 1,000")).to_be_visible()
+    expect(page.get_by_text("Needed", exact=True)).to_be_visible()
+    page.get_by_label("Instances").fill("1")
+    page.get_by_label("Input", exact=True).fill("file:///etc")
+    expect(page.get_by_text("It would be refused")).to_be_visible()
+    # What the server refuses fails to load, and the browser says so.
+    visitor.complaints[:] = [entry for entry in visitor.complaints if "status of 400" not in entry]
+    page.get_by_label("Input", exact=True).fill((visitor.airflow.data / "pages").as_uri())
+    page.get_by_label("Deployment").select_option("slow")
+    page.get_by_label("Job name").fill("by-hand-1")
+    expect(page.get_by_text("Ready to start.")).to_be_visible()
+    page.get_by_role("button", name="Start the job").click()
+    page.wait_for_url("**/jobs/by-hand-1")
+    expect(page.locator(".card .state", has_text="Running").first).to_be_visible(timeout=SECONDS * 2000)
+    expect(page.locator(".progress")).to_contain_text(re.compile(r"[1-9]\d* of 10 items"), timeout=SECONDS * 2000)
+    page.get_by_role("button", name="Cancel the job").click()
+    page.get_by_role("dialog").get_by_role("button", name="Cancel the job").click()
+    expect(page.locator("h1 + .state")).to_have_text("Canceled")
+    job = visitor.airflow.job("flights", "by-hand-1")
+    assert (job["state"], job["invoker"], job["deployment"]) == ("Canceled", "op", "slow")
+
+
+def test_the_default_is_changed_after_a_question(visitor: Visitor) -> None:
+    page = visitor.page()
+    visitor.go(page, "/endpoints/flights?tab=deployments")
+    for name in ("strict", "main"):
+        page.get_by_role("region", name=f"Deployment {name}").get_by_role("button", name="Make default").click()
+        page.get_by_role("button", name="Make it the default").click()
+        expect(page.get_by_role("region", name=f"Deployment {name}").get_by_text("Default", exact=True)).to_be_visible()
+    assert visitor.airflow.rest("GET", "/v1/endpoints/flights").json()["default"] == "main"
+
+
+def test_what_one_may_not_do_is_not_offered(visitor: Visitor) -> None:
+    page = visitor.page(role="viewer")
+    refused: list[str] = []
+    page.on("response", lambda answer: refused.append(answer.url) if answer.status == 403 else None)
+    visitor.go(page, "/endpoints/flights")
+    expect(page.get_by_role("button", name="Invoke")).to_be_disabled()
+    expect(page.get_by_text("You have no right to invoke this endpoint.")).to_be_visible()
+    visitor.go(page, "/endpoints/flights/invoke")
+    expect(page.get_by_text("You may not invoke this endpoint.")).to_be_visible()
+    visitor.go(page, "/endpoints/flights?tab=deployments")
+    expect(page.get_by_text("You may not see the documents.")).to_be_visible()
+    visitor.go(page, "/endpoints/flights/jobs/nightly-1?tab=failures")
+    expect(page.get_by_text("Traceback of the first")).to_be_visible()
+    visitor.go(page, "/computes")
+    expect(page.get_by_text("You may not see computes.")).to_be_visible()
+    assert refused == [], "the pages asked for what they know to be refused"
+
+
+def test_storage_out_of_reach_is_said_where_it_matters(visitor: Visitor) -> None:
+    folder = visitor.airflow.outputs / "flights" / "nightly-1"
+    hidden = folder.with_name("hidden")
+    folder.rename(hidden)
+    try:
+        page = visitor.page()
+        visitor.go(page, "/endpoints/flights/jobs/nightly-1?tab=output")
+        expect(page.get_by_text("The output cannot be read")).to_be_visible()
+        expect(page.locator(".progress")).to_contain_text("10 of 10 items")
+    finally:
+        hidden.rename(folder)
+        visitor.complaints[:] = [entry for entry in visitor.complaints if "status of 4" not in entry]
+
+
+def test_no_login_is_said(visitor: Visitor) -> None:
+    page = visitor.browser.new_context().new_page()
+    visitor.go(page, "/")
+    expect(page.get_by_text("Your login has ended.")).to_be_visible(timeout=SECONDS * 1000)
+
+
+def words(page: Page, name: str) -> str:
+    page.get_by_label("In which words").select_option(name)
+    return page.get_by_role("region", name=name, exact=True).inner_text()
+
+
+def test_the_same_in_other_words_does_the_same(visitor: Visitor) -> None:
+    airflow, page = visitor.airflow, visitor.page()
+    visitor.go(page, "/endpoints/flights/invoke")
+    page.get_by_label("Input", exact=True).fill((airflow.data / "pages").as_uri())
+    page.get_by_label("Deployment").select_option("strict")
+    page.get_by_label("Mini-batch size").fill("3")
+    page.get_by_label("Timeout per mini-batch").fill("45")
+    environment = os.environ | {"AIRFLOW_TOKEN": airflow.token("user")}
+    runners: dict[str, Callable[[str], list[str]]] = {
+        "curl": lambda text: ["bash", "-c", text],
+        "Python": lambda text: [sys.executable, "-c", text],
+        "Command line": lambda text: ["bash", "-c", text.replace("--wait", "")],
+    }
+    asked = []
+    for way, command in runners.items():
+        name = f"words-{way.split()[0].lower()}"
+        page.get_by_label("Job name").fill(name)
+        done = subprocess.run(
+            command(words(page, way)), env=environment | airflow.environment() | {"AIRFLOW_TOKEN": airflow.token("user")},
+            capture_output=True, text=True, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stdout + done.stderr
+        asked.append(airflow.rest("GET", f"/v1/endpoints/flights/jobs/{name}").json()["request"])
+    assert asked[0] == asked[1]
+    assert {key: str(value) for key, value in asked[0].items()} == {
+        "input": (airflow.data / "pages").as_uri(), "deployment": "strict", "mini_batch_size": "3", "timeout": "45",
+        "input_type": "uri_folder",
+    }  # fmt: skip
+    text = yaml.safe_load(words(page, "YAML"))
+    assert text["properties"]["InputData"]["data"]["Uri"] == (airflow.data / "pages").as_uri()
+    assert text["properties"]["retrySettings"] == {"timeout": "PT45S"}
+    compile(words(page, "DAG task"), "dag", "exec")
+
+
+def test_inside_of_airflow(visitor: Visitor) -> None:
+    airflow, page = visitor.airflow, visitor.page(theme="dark")
+    page.goto(airflow.url)
+    page.get_by_role("link", name="Batch endpoints").click()
+    frame = page.frame_locator("iframe")
+    expect(frame.get_by_role("link", name="flights", exact=True)).to_be_visible()
+    assert frame.locator("html").get_attribute("data-theme") == "dark"
+    # The theme follows without a reload.
+    page.evaluate("document.documentElement.classList.replace('dark', 'light')")
+    expect(frame.locator("html")).to_have_attribute("data-theme", "light")
+    frame.get_by_role("link", name="flights", exact=True).click()
+    expect(frame.get_by_role("heading", name="flights")).to_be_visible()
+    # Airflow keeps the place, so that it can be reloaded and sent to others.
+    page.wait_for_url("**/plugin/batch-endpoints/batch-endpoints/ui/endpoints/flights")
+    page.reload()
+    frame.get_by_role("link", name="nightly-1", exact=True).click()
+    frame.get_by_role("link", name="DAG run").click()
+    page.wait_for_url("**/dags/batch_endpoint.flights/runs/nightly-1**")
+    page.get_by_role("link", name="Batch job").click()
+    expect(page.frame_locator("iframe").get_by_text("10 of 10 items")).to_be_visible()
