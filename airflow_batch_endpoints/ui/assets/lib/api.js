@@ -1,6 +1,7 @@
 // The REST interface, with the login that the browser has.
 import { useCallback, useEffect, useRef, useState } from "./html.js";
 
+const RETRIES = 3;
 export const ROOT = document.documentElement.dataset.root;
 
 /** An answer that is none: what the server said, in its own words. */
@@ -77,18 +78,22 @@ export function useResource(where, every = () => null) {
     }
     const controller = new AbortController();
     let timer = null;
+    let failures = 0;
     const read = async () => {
       let data = null;
       try {
         data = await send("GET", where, { signal: controller.signal });
         setFound({ data, error: null, isLoading: false });
+        failures = 0;
       } catch (error) {
         if (error.name === "AbortError") {
           return;
         }
         setFound((before) => ({ data: before.data, error, isLoading: false }));
+        failures = error.status === 0 || error.status === 503 ? failures + 1 : RETRIES + 1;
       }
-      const pause = interval.current(data);
+      // A server that is busy is asked again, a few times; what is read again anyway is read again anyway.
+      const pause = interval.current(data) ?? (failures > 0 && failures <= RETRIES ? 1000 * 2 ** failures : null);
       if (pause !== null && !controller.signal.aborted) {
         timer = setTimeout(next, pause);
       }
