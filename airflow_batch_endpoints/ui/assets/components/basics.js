@@ -77,7 +77,7 @@ async function copyText(text) {
 }
 
 export const Code = ({ text, label }) => html`<div class="code">
-  <pre tabindex="0" role="region" aria-label=${label}>${text}</pre>
+  <pre tabindex="0" role="region" aria-label=${`Text: ${label}`}>${text}</pre>
   <${Copy} text=${text} aria-label=${`Copy ${label}`} />
 </div>`;
 
