@@ -304,6 +304,21 @@ def test_what_one_may_not_do_is_not_offered(visitor: Visitor) -> None:
     assert refused == [], "the pages asked for what they know to be refused"
 
 
+def test_failed_items_are_replayed(visitor: Visitor) -> None:
+    page = visitor.page(role="user")
+    visitor.go(page, "/endpoints/flights/jobs/nightly-1?tab=failures")
+    page.get_by_role("button", name="Replay").click()
+    page.get_by_label("With this deployment").select_option("main")
+    page.get_by_role("dialog").get_by_role("button", name="Replay").click()
+    expect(page.get_by_text("Replay of")).to_be_visible()
+    name = page.url.rpartition("/")[2]
+    # Its only item fails again, and a job of which nothing succeeded fails.
+    visitor.airflow.wait("batch_endpoint.flights", name, "failed", seconds=400)
+    job = visitor.airflow.rest("GET", f"/v1/endpoints/flights/jobs/{name}").json()
+    assert (job["replay_of"], job["counts"]["listed"]) == ("nightly-1", 1)
+    expect(page.get_by_text("Why it failed")).to_be_visible()
+
+
 def test_storage_out_of_reach_is_said_where_it_matters(visitor: Visitor) -> None:
     folder = visitor.airflow.outputs / "flights" / "nightly-1"
     hidden = folder.with_name("hidden")

@@ -132,7 +132,7 @@ export function Confirm({ title, children, action, onConfirm, onClose }) {
   return html`<dialog ref=${dialog} aria-labelledby=${id} onClose=${onClose}>
     <div class="stack">
       <h2 id=${id}>${title}</h2>
-      <p>${children}</p>
+      <div>${children}</div>
       <div class="actions">
         <button type="button" onClick=${() => dialog.current.close()}>No, go back</button>
         <button type="button" class="primary" onClick=${() => { dialog.current.close(); onConfirm(); }}>${action}</button>

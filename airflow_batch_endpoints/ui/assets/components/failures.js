@@ -1,14 +1,15 @@
 // The items of a job that failed for good, grouped by how.
-import { useResource, withQuery } from "../lib/api.js";
+import { ROOT, path, send, useResource, withQuery } from "../lib/api.js";
 import { number } from "../lib/format.js";
 import { html, useState } from "../lib/html.js";
-import { Code, ENDED, Show } from "./basics.js";
+import { Code, Confirm, ENDED, Problem, Show } from "./basics.js";
+import { jobPage } from "./jobs.js";
 import { Download } from "./output.js";
 
 const PAGE = 50;
 const LIVE = 10000;
 
-export function Failures({ address, job }) {
+export function Failures({ address, job, rights }) {
   const [offset, setOffset] = useState(0);
   const isOver = ENDED.includes(job.state);
   const letters = useResource(job.output ? withQuery(`${address}/dead-letters`, { limit: PAGE, offset: offset || null }) : null, () => (isOver ? null : LIVE));
@@ -21,11 +22,41 @@ export function Failures({ address, job }) {
       : html`
         <section class="card" aria-label="Failures by error">
           <header><h2>By error</h2><span class="actions"><span class="muted">${found.total === null ? "too many to read all" : `${number(found.total)} failed items`}</span>
+            ${job.state === "Completed" && html`<${Replay} job=${job} rights=${rights} />`}
             ${job.state === "Completed" && html`<${Download} address=${address} name="dead_letters.jsonl" label="Download all" />`}</span></header>
           <ul class="groups">${found.groups.map((group, i) => html`<li key=${`${group.error_type} ${group.message}`}><${Group} group=${group} isOpen=${i === 0} /></li>`)}</ul>
         </section>
         <${Letters} found=${found} offset=${offset} onOffset=${setOffset} />`
   }<//>`;
+}
+
+/** Scores the failed items again: a job of its own. */
+function Replay({ job, rights }) {
+  const [isAsked, setIsAsked] = useState(false);
+  const [deployment, setDeployment] = useState("");
+  const [failure, setFailure] = useState(null);
+  const endpoint = useResource(isAsked ? path`/v1/endpoints/${job.endpoint}` : null);
+  const names = endpoint.data?.deployments.map((entry) => entry.name) ?? [];
+  const replay = async () => {
+    try {
+      const headers = deployment ? { "azureml-model-deployment": deployment } : {};
+      const started = await send("POST", path`/v1/endpoints/${job.endpoint}/jobs`, { body: { properties: { replayOf: job.name } }, headers });
+      location.assign(`${ROOT}/ui${jobPage(job.endpoint, started.name)}`);
+    } catch (error) {
+      setFailure(error);
+    }
+  };
+  return html`
+    <button type="button" disabled=${!rights?.may_invoke} title=${rights?.may_invoke ? undefined : "Needs the right to trigger runs of the endpoint's DAG"} onClick=${() => setIsAsked(true)}>Replay</button>
+    ${failure && html`<${Problem} error=${failure} what="The replay was not started" />`}
+    ${isAsked && html`<${Confirm} title="Score the failed items again?" action="Replay" onConfirm=${replay} onClose=${() => setIsAsked(false)}>
+      A new job scores the ${number(job.counts.failed)} failed items of <strong>${job.name}</strong> with
+      <select aria-label="With this deployment" class="search" value=${deployment} onChange=${(event) => setDeployment(event.currentTarget.value)}>
+        <option value="">the default deployment</option>
+        ${names.map((name) => html`<option key=${name} value=${name}>${name}</option>`)}
+      </select>
+      Their inputs are read again; the output of this job stays as it is.
+    <//>`}`;
 }
 
 const Group = ({ group, isOpen }) => html`<details open=${isOpen}>

@@ -36,7 +36,7 @@ export function JobView({ endpoint, name, isTab = false }) {
       { id: "documents", name: "What it ran" },
     ]} panel=${(open) => ({
       work: () => html`<${Throughput} job=${found} /><${Instances} job=${found} />`,
-      failures: () => html`<${Failures} address=${address} job=${found} />`,
+      failures: () => html`<${Failures} address=${address} job=${found} rights=${session.data?.endpoint} />`,
       output: () => html`<${Output} address=${address} job=${found} />`,
       documents: () => html`<${Documents} address=${address} rights=${session.data?.endpoint} />`,
     })[open]()} />
@@ -79,6 +79,7 @@ function Header({ job, session, isTab, onChange }) {
         <${Fact} label=${isOver ? "Ran for" : "Running for"}>${duration(job.seconds)}<//>
         <${Fact} label="Compute">${job.compute ?? "–"}<//>
         ${job.submission > 0 && html`<${Fact} label="Cleared">${job.submission} ${job.submission === 1 ? "time" : "times"}<//>`}
+        ${job.replay_of && html`<${Fact} label="Replay of"><${Link} to=${path`/endpoints/${job.endpoint}/jobs/${job.replay_of}`}>${job.replay_of}<//><//>`}
         <${Fact} label="Input"><span class="mono">${job.input ?? "–"}</span><//>
         <${Fact} label="Output"><span class="mono">${job.output ?? "–"}</span> ${job.output && html`<${Copy} text=${job.output} class="quiet small" aria-label="Copy the output's URI" />`}<//>
       </dl>
