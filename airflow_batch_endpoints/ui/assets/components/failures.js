@@ -21,7 +21,7 @@ export function Failures({ address, job, rights }) {
       ? html`<p class="card empty">${job.counts.failed ? "Failed items are told when their shard is committed." : isOver ? "No item has failed." : "No item has failed so far."}</p>`
       : html`
         <section class="card" aria-label="Failures by error">
-          <header><h2>By error</h2><span class="actions"><span class="muted">${found.total === null ? "too many to read all" : `${number(found.total)} failed items`}</span>
+          <header><h2>By error</h2><span class="actions"><span class="muted">${found.total === null ? "too many to read all" : `${number(found.total)} failed ${found.total === 1 ? "item" : "items"}`}</span>
             ${job.state === "Completed" && html`<${Replay} job=${job} rights=${rights} />`}
             ${job.state === "Completed" && html`<${Download} address=${address} name="dead_letters.jsonl" label="Download all" />`}</span></header>
           <ul class="groups">${found.groups.map((group, i) => html`<li key=${`${group.error_type} ${group.message}`}><${Group} group=${group} isOpen=${i === 0} /></li>`)}</ul>
