@@ -25,6 +25,8 @@ export const Stages = ({ job }) => html`<div class="stages">${STAGES.map(({ task
   </div>`;
 })}</div>`;
 
+const rate = (value) => number(value < 10 ? Number(value.toFixed(2)) : Math.round(value));
+
 /** Rows per second between two looks at a job that is running. */
 export function Throughput({ job }) {
   const [samples, setSamples] = useState([]);
@@ -37,15 +39,15 @@ export function Throughput({ job }) {
       last.current = { now, rows };
     } else if (now - before.now >= 2) {
       last.current = { now, rows };
-      setSamples((known) => [...known, { time: now, rate: (rows - before.rows) / (now - before.now) }].slice(-SAMPLES));
+      setSamples((known) => [...known, { time: now, speed: (rows - before.rows) / (now - before.now) }].slice(-SAMPLES));
     }
   }, [job]);
   if (ENDED.includes(job.state) || samples.length < 3) {
     return null;
   }
   return html`<figure class="card"><header><h2>Rows per second</h2><span class="muted">since this page was opened</span></header>
-    <div class="body"><${Chart} kind="line" tone="busy" height=${130} times=${samples.map((sample) => sample.time)} values=${samples.map((sample) => sample.rate)} when=${clock} say=${(value) => number(Math.round(value))}
-      label=${`Rows per second, now ${number(Math.round(samples.at(-1).rate))}`} /></div></figure>`;
+    <div class="body"><${Chart} kind="line" tone="busy" height=${130} times=${samples.map((sample) => sample.time)} values=${samples.map((sample) => sample.speed)} when=${clock} say=${rate}
+      label=${`Rows per second, now ${rate(samples.at(-1).speed)}`} /></div></figure>`;
 }
 
 /** The instances of a job: when each worked, and what it has done. */
