@@ -139,15 +139,15 @@ def test_cancel_then_clear(airflow: RealAirflow, slow: str) -> None:
 
 def test_a_running_job_keeps_its_deployment(airflow: RealAirflow) -> None:
     folder = airflow.script_endpoint("changing", SLOW, mini_batch_size=1)
-    airflow.inputs("some", 12)
-    airflow.cli("invoke", "changing", "--input", str(airflow.data / "some"), "--job-name", "steady")
+    airflow.inputs("steady", 40)  # enough to run on while three commands start
+    airflow.cli("invoke", "changing", "--input", str(airflow.data / "steady"), "--job-name", "steady")
     airflow.eventually(lambda: airflow.workers("score", "steady"))
     (folder / "code" / "score.py").write_text("def init(): raise RuntimeError('the new one')\ndef run(b): return b\n")
     airflow.cli("apply", "-f", str(folder / "deployment.yml"))
     assert "running jobs" in airflow.cli("delete", "changing", "--yes", code=2).stderr
     assert "is the default" in airflow.cli("delete", "changing", "-d", "main", "--yes", code=2).stderr
     airflow.wait("batch_endpoint.changing", "steady", "success")
-    assert rows(airflow.job("changing", "steady")) == names(12)
+    assert rows(airflow.job("changing", "steady")) == names(40)
     airflow.cli("delete", "changing", "--yes")
     assert "changing" not in airflow.cli("list").stdout
     assert airflow.job("changing", "steady")["state"] == "Completed", "jobs outlive their endpoint"
