@@ -28,4 +28,4 @@ def test_predictions_start_the_dag_scheduled_on_them(airflow: RealAirflow) -> No
 
 
 def test_mlops_left_the_better_deployment_as_default(airflow: RealAirflow) -> None:
-    assert json.loads(airflow.cli("show", "prices", "-o", "json").stdout)["defaults"]["deployment_name"] == "candidate"
+    assert json.loads(airflow.cli("show", "prices", "-o", "json").stdout)["default"] == "candidate"
