@@ -196,12 +196,17 @@ WALK = """
 from fastapi.routing import APIRoute
 from airflow_batch_endpoints.api.app import create_app
 from airflow_batch_endpoints.api.auth import Requires
+from airflow_batch_endpoints.ui.pages import PREFIX as PAGES
 
 def needs(dependant):
     return isinstance(dependant.call, Requires) or any(needs(other) for other in dependant.dependencies)
 
 def routes(found):
     for route in found:
+        if getattr(route, "path", "") == PAGES:
+            # Constant files, the same for everybody: they only read.
+            assert all(page.methods <= {"GET", "HEAD"} for page in route.routes), route.routes
+            continue
         yield from routes(route.routes) if hasattr(route, "routes") else [route]
 
 app = create_app()
