@@ -102,8 +102,10 @@ def test_cancel_removes_the_pods(airflow: ClusterAirflow, cluster: Cluster, slow
 
 
 def test_scheduler_and_triggerer_are_lost(airflow: ClusterAirflow, cluster: Cluster, slow: str) -> None:
-    documents = airflow.data / "documents" / "slow"
-    airflow.start_job(slow, "watchless", "many", instance_count=2)
+    documents, items = airflow.data / "documents" / "slow", 3 * ITEMS
+    # Long enough that nothing is done when they are gone, not even on a busy machine.
+    airflow.inputs("plenty", items)
+    airflow.start_job(slow, "watchless", "plenty", instance_count=2)
     airflow.eventually(lambda: len(cluster.running("watchless")) == 2)
     pods = set(cluster.running("watchless"))
     # What a job has pinned is what it runs: neither of these changes reaches it.
@@ -120,7 +122,7 @@ def test_scheduler_and_triggerer_are_lost(airflow: ClusterAirflow, cluster: Clus
         while airflow.state(f"batch_endpoint.{slow}", "watchless") == "running":
             seen |= set(cluster.running("watchless"))
             time.sleep(0.5)
-        assert_whole(airflow.end_of(slow, "watchless"))
+        assert_whole(airflow.end_of(slow, "watchless"), items)
         assert seen == pods, "they were found again, not started twice"
     finally:
         airflow.compute("pool")
