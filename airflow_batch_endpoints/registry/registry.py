@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
+from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
+
 from airflow_batch_endpoints.computes.kubernetes import security
 from airflow_batch_endpoints.documents.base import Document, digest
 from airflow_batch_endpoints.documents.compute import BUILT_IN, Compute, KubernetesCompute
@@ -16,14 +18,17 @@ from airflow_batch_endpoints.documents.endpoint import Endpoint, EndpointDefault
 from airflow_batch_endpoints.documents.loading import from_data
 from airflow_batch_endpoints.exceptions import ConflictError, DocumentError, NotFoundError, Problem, StaleError
 from airflow_batch_endpoints.jobs.launch import Launch
-from airflow_batch_endpoints.registry.store import PREFIX, DocumentStore
+from airflow_batch_endpoints.registry.store import PREFIX, DocumentStore, LostRaceError
 
 INDEX = f"{PREFIX}index"
 """What DAG parsing and pages need of every endpoint; a cache, never trusted when a job runs."""
 
 ENDPOINT, DEPLOYMENT, COMPUTE = f"{PREFIX}endpoint.", f"{PREFIX}deployment.", f"{PREFIX}compute."
 """How the keys of the kinds of documents begin."""
-Kind = TypeVar("Kind", bound=Document)
+RACES = 20
+"""How many writers may be faster than a change before it gives up."""
+
+T = TypeVar("T")
 Deployment = ModelDeployment | PipelineDeployment
 
 
@@ -146,88 +151,106 @@ class Registry:
         :raises DocumentError: when they do not fit together, or do not fit what is there.
         :raises StaleError: when one is not what was expected.
         """
-        change = _Change(self, self._store)
         documents = list(documents)
-        for document in documents:
-            change.require(key_of(document), expected)
-        done = [(change.put(document), document) for document in documents]
-        if set_default:
-            deployments = [document for document in documents if isinstance(document, Deployment)]
-            if len(deployments) != 1:
-                raise DocumentError(
-                    [
-                        Problem(
-                            "apply",
-                            "--set-default",
-                            f"needs exactly one deployment, found {len(deployments)}; use set-default",
-                        )
-                    ]
-                )
-            change.set_default(deployments[0].endpoint_name, deployments[0].name)
-        change.check()
-        change.commit()
-        return done
+        deployments = [document for document in documents if isinstance(document, Deployment)]
+        if set_default and len(deployments) != 1:
+            found = f"needs exactly one deployment, found {len(deployments)}; use set-default"
+            raise DocumentError([Problem("apply", "--set-default", found)])
+
+        def decide(change: _Change) -> list[tuple[str, Document]]:
+            for document in documents:
+                change.require(key_of(document), expected)
+            done = [(change.put(document), document) for document in documents]
+            if set_default:
+                change.set_default(deployments[0].endpoint_name, deployments[0].name)
+            change.check()
+            return done
+
+        return self._change(decide)
 
     def set_default(self, endpoint: str, deployment: str, *, expected: Expected = ANYTHING) -> None:
         """Make a deployment the one that invocations get which name none. Running jobs are not touched.
 
         :param expected: what the endpoint must be now.
         """
-        self.deployment(endpoint, deployment)
-        change = _Change(self, self._store)
-        change.require(ENDPOINT + endpoint, expected)
-        change.set_default(endpoint, deployment)
-        change.commit()
+
+        def decide(change: _Change) -> None:
+            self.deployment(endpoint, deployment)
+            change.require(ENDPOINT + endpoint, expected)
+            change.set_default(endpoint, deployment)
+
+        self._change(decide)
 
     def delete_endpoint(self, name: str, *, expected: Expected = ANYTHING) -> None:
         """Delete an endpoint with its deployments. Its jobs and their outputs stay.
 
         :raises ConflictError: while jobs of it are running.
         """
-        self.endpoint(name)
-        if self._has_running_jobs(name):
-            raise ConflictError(f"endpoint {name!r} has running jobs; cancel them or wait, then delete it")
-        change = _Change(self, self._store)
-        change.require(ENDPOINT + name, expected)
-        change.delete(ENDPOINT + name)
-        for deployment in self.deployment_names(name):
-            change.delete(f"{DEPLOYMENT}{name}.{deployment}")
-        change.commit()
+
+        def decide(change: _Change) -> None:
+            self.endpoint(name)
+            if self._has_running_jobs(name):
+                raise ConflictError(f"endpoint {name!r} has running jobs; cancel them or wait, then delete it")
+            change.require(ENDPOINT + name, expected)
+            change.delete(ENDPOINT + name)
+            for deployment in self.deployment_names(name):
+                change.delete(f"{DEPLOYMENT}{name}.{deployment}")
+
+        self._change(decide)
 
     def delete_deployment(self, endpoint: str, name: str, *, expected: Expected = ANYTHING) -> None:
         """Delete a deployment. Jobs that run it have their own copy and go on.
 
         :raises ConflictError: when it is its endpoint's default.
         """
-        self.deployment(endpoint, name)
-        owner = self.endpoint(endpoint).document
-        if isinstance(owner, Endpoint) and owner.defaults.deployment_name == name:
-            raise ConflictError(
-                f"deployment {name!r} is the default of endpoint {endpoint!r}; set another default first, or delete the endpoint"
-            )
-        change = _Change(self, self._store)
-        change.require(f"{DEPLOYMENT}{endpoint}.{name}", expected)
-        change.delete(f"{DEPLOYMENT}{endpoint}.{name}")
-        change.commit()
+
+        def decide(change: _Change) -> None:
+            self.deployment(endpoint, name)
+            owner = self.endpoint(endpoint).document
+            if isinstance(owner, Endpoint) and owner.defaults.deployment_name == name:
+                raise ConflictError(
+                    f"deployment {name!r} is the default of endpoint {endpoint!r}; set another default first, or delete the "
+                    "endpoint"
+                )
+            change.require(f"{DEPLOYMENT}{endpoint}.{name}", expected)
+            change.delete(f"{DEPLOYMENT}{endpoint}.{name}")
+
+        self._change(decide)
 
     def delete_compute(self, name: str, *, expected: Expected = ANYTHING) -> None:
         """Delete a compute.
 
         :raises ConflictError: while deployments name it.
         """
-        self.compute(name)
-        users = [
-            f"{endpoint}/{deployment}"
-            for endpoint in self.endpoint_names()
-            for deployment in self.deployment_names(endpoint)
-            if getattr(self.deployment(endpoint, deployment).document, "compute", None) == name
-        ]
-        if users:
-            raise ConflictError(f"compute {name!r} is used by {', '.join(users)}; change or delete those first")
-        change = _Change(self, self._store)
-        change.require(COMPUTE + name, expected)
-        change.delete(COMPUTE + name)
-        change.commit()
+
+        def decide(change: _Change) -> None:
+            self.compute(name)
+            users = [
+                f"{endpoint}/{deployment}"
+                for endpoint in self.endpoint_names()
+                for deployment in self.deployment_names(endpoint)
+                if getattr(self.deployment(endpoint, deployment).document, "compute", None) == name
+            ]
+            if users:
+                raise ConflictError(f"compute {name!r} is used by {', '.join(users)}; change or delete those first")
+            change.require(COMPUTE + name, expected)
+            change.delete(COMPUTE + name)
+
+        self._change(decide)
+
+    def _change(self, decide: Callable[[_Change], T]) -> T:
+        """Read, decide and write; when somebody else wrote in between, do it all again on what is there now."""
+        for attempt in Retrying(
+            retry=retry_if_exception_type(LostRaceError),
+            stop=stop_after_attempt(RACES),
+            wait=wait_random_exponential(multiplier=0.05, max=1),
+            reraise=True,
+        ):
+            with attempt:
+                change = _Change(self, self._store)
+                done = decide(change)
+                change.commit()
+        return done
 
     def encode(self, document: Document) -> str:
         """Return a document as it is kept."""

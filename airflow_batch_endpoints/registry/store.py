@@ -5,9 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Protocol
 
-from airflow_batch_endpoints.exceptions import StaleError
+from airflow_batch_endpoints.exceptions import ConflictError
 
 PREFIX = "batch_endpoints."
+
+
+class LostRaceError(ConflictError):
+    """Somebody wrote between a change's reading and its writing."""
 
 
 class DocumentStore(Protocol):
@@ -25,7 +29,7 @@ class DocumentStore(Protocol):
         """Set and delete (``None``) values, all or none where the implementation can.
 
         :param expected: values that must still be there as they were read; a difference means that somebody was faster.
-        :raises StaleError: when they are not.
+        :raises LostRaceError: when they are not.
         """
         ...
 
@@ -57,10 +61,10 @@ class MemoryStore:
 def check_expected(found: Mapping[str, str | None], expected: Mapping[str, str | None]) -> None:
     """Refuse to write over what somebody else has changed.
 
-    :raises StaleError: naming the first document that differs.
+    :raises LostRaceError: naming the first document that differs.
     """
     for key, value in expected.items():
         if found[key] != value:
-            raise StaleError(
+            raise LostRaceError(
                 f"{key.removeprefix(PREFIX)} was changed by somebody else meanwhile; look at it again (show) and repeat"
             )

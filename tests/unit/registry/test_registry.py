@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from airflow_batch_endpoints.documents.loading import loads
-from airflow_batch_endpoints.exceptions import ConflictError, DocumentError, NotFoundError
-from airflow_batch_endpoints.registry.registry import INDEX, Registry
+from airflow_batch_endpoints.exceptions import ConflictError, DocumentError, NotFoundError, StaleError
+from airflow_batch_endpoints.registry.registry import INDEX, Expected, Registry
 from airflow_batch_endpoints.registry.store import DocumentStore, MemoryStore
 from tests.unit.registry import contract
 
@@ -104,25 +104,49 @@ def test_the_index_follows_every_write(registry: Registry) -> None:
     assert index() == {}
 
 
-def test_a_stale_write_is_a_conflict() -> None:
-    class Interrupted(MemoryStore):
-        def write(self, changes: Any, expected: Any) -> None:
-            if self.race:
-                self.race = False
-                self._values["batch_endpoints.endpoint.flights"] = Registry(self).encode(
-                    doc(**ENDPOINT, tags={"won": "1"})
-                )
-            super().write(changes, expected)
+class Raced(MemoryStore):
+    """Somebody else writes first, as often as told."""
 
-        race = False
+    races = 0
 
-    store = Interrupted()
+    def write(self, changes: Any, expected: Any) -> None:
+        if self.races:
+            self.races -= 1
+            theirs = doc(**ENDPOINT, tags={"theirs": str(self.races)})
+            self._values["batch_endpoints.endpoint.flights"] = Registry(self).encode(theirs)
+        super().write(changes, expected)
+
+
+def test_a_change_that_loses_a_race_is_decided_again_on_what_is_there() -> None:
+    store = Raced()
+    registry = Registry(store)
+    registry.apply([doc(**ENDPOINT), doc(**DEPLOYMENT)])
+    store.races = 3
+    registry.set_default("flights", "main")
+    endpoint = registry.endpoint("flights").document
+    assert endpoint.tags == {"theirs": "0"}  # type: ignore[attr-defined]
+    assert endpoint.defaults.deployment_name == "main"  # type: ignore[attr-defined]
+
+
+def test_a_writer_who_has_looked_is_told_that_it_changed() -> None:
+    store = Raced()
     registry = Registry(store)
     registry.apply([doc(**ENDPOINT)])
-    store.race = True
-    with pytest.raises(ConflictError, match=r"endpoint\.flights was changed"):
-        registry.apply([doc(**ENDPOINT, tags={"lost": "1"})])
-    assert registry.endpoint("flights").document.tags == {"won": "1"}  # type: ignore[attr-defined]
+    store.races = 1
+    with pytest.raises(StaleError, match=r"endpoint\.flights has revision"):
+        registry.apply(
+            [doc(**ENDPOINT, tags={"mine": "1"})], expected=Expected((registry.endpoint("flights").revision,))
+        )
+    assert registry.endpoint("flights").document.tags == {"theirs": "0"}  # type: ignore[attr-defined]
+
+
+def test_a_change_that_loses_every_race_is_a_conflict(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("airflow_batch_endpoints.registry.registry.RACES", 2)
+    store = Raced()
+    registry = Registry(store)
+    store.races = 2
+    with pytest.raises(ConflictError, match=r"endpoint\.flights was changed by somebody else"):
+        registry.apply([doc(**ENDPOINT)])
 
 
 def test_one_broken_value_is_one_sentence(registry: Registry) -> None:
