@@ -15,6 +15,7 @@ COMMITS = f"{WORKING}/commits"
 PARTS = f"{WORKING}/parts"
 INSTANCES = f"{WORKING}/instances"
 FAILURES = f"{WORKING}/failures"
+STEPS = f"{WORKING}/steps"
 
 
 def plan(digest: str) -> str:
@@ -50,3 +51,28 @@ def instance(incarnation: str) -> str:
 def stop(submission: str) -> str:
     """Key of the reason why every instance of one submission must stop. Whoever lists the claims sees it."""
     return f"{CLAIMS}/stop-{hashlib.sha256(submission.encode()).hexdigest()[:12]}.json"
+
+
+def step(name: str) -> str:
+    """Key of the folder of a pipeline's step."""
+    return f"{STEPS}/{name}"
+
+
+def step_done(name: str) -> str:
+    """Key whose exclusive creation is the publication of a step's outputs: it says where they are."""
+    return f"{step(name)}/done.json"
+
+
+def step_failed(name: str, submission: str) -> str:
+    """Key that says why a step failed in one submission of the job."""
+    return f"{step(name)}/failed-{hashlib.sha256(submission.encode()).hexdigest()[:12]}.json"
+
+
+def step_output(name: str, incarnation: str, output: str) -> str:
+    """Key of the folder in which one incarnation of a step leaves an output."""
+    return f"{step(name)}/{incarnation}/{output}"
+
+
+def step_job(name: str) -> str:
+    """Key of the job directory of a parallel step, which is scored as the job of a model deployment is."""
+    return f"{step(name)}/job"

@@ -34,12 +34,14 @@ class JobReference(BaseModel):
     """The name of the job, which is the run id of its DAG run."""
     invoker: str | None = None
     input_uri: str
-    """Normalised URI of a file, a folder or a glob."""
+    """Normalised URI of a file, a folder or a glob; of a pipeline its first data input, empty when it has none."""
     output_uri: str
     """Normalised URI of the job's own folder."""
     replay: Replay | None = None
     """Whose dead letters are the items, if not all of the input is."""
     launch: Launch = Launch()
+    steps: dict[str, Launch] = {}
+    """How each step of a pipeline is launched, by its name."""
 
 
 class LockedEnvironment(BaseModel):
@@ -59,6 +61,7 @@ class JobSpec(JobReference):
     It holds no secret: workers get access to storage from where they run.
     """
 
+    type: Literal["model"] = "model"
     protocol_version: Literal[1] = 1
     input_type: Literal["uri_folder", "uri_file"] | None = None
     """What the input must be; ``None`` for either."""

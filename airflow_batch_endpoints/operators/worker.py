@@ -37,7 +37,7 @@ PROGRESS_SECONDS = 2.0
 QUOTA_SECONDS = 30.0
 """Seconds between two requests for a pod that a quota has no room for."""
 _REFERENCE = (
-    "endpoint", "deployment", "deployment_revision", "job", "invoker", "input_uri", "output_uri", "replay", "launch",
+    "endpoint", "deployment", "deployment_revision", "job", "invoker", "input_uri", "output_uri", "replay", "launch", "steps",
 )  # fmt: skip
 """What the other tasks are told of the job: the fields of :class:`~airflow_batch_endpoints.jobs.spec.JobReference`."""
 
