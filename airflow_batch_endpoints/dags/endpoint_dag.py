@@ -1,4 +1,4 @@
-"""One endpoint as a DAG: ``plan >> score (mapped) >> publish``, with a form to invoke it."""
+"""One endpoint as a DAG: ``plan >> score (mapped) >> publish``, with the steps of its pipelines, and a form to invoke it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from airflow.sdk import DAG, Param
 
 from airflow_batch_endpoints.config import settings
 from airflow_batch_endpoints.jobs.naming import dag_id
-from airflow_batch_endpoints.operators.scoring import scoring_tasks
+from airflow_batch_endpoints.operators.scoring import DeploymentTasks, scoring_tasks
 
 START = datetime(2024, 1, 1)
 OVERRIDES = "Overrides for this job"
@@ -36,7 +36,9 @@ def endpoint_dag(endpoint: str, entry: dict[str, Any]) -> DAG:
         params=form(entry),
         render_template_as_native_obj=False,
     ) as dag:
-        scoring_tasks(endpoint)
+        plan, publish = scoring_tasks(endpoint)
+        for name, deployment in sorted((entry.get("deployments") or {}).items()):
+            DeploymentTasks(endpoint, name, deployment).add(plan, publish)
     return dag
 
 

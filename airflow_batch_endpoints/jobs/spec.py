@@ -26,6 +26,8 @@ class JobReference(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    type: Literal["model", "pipeline", "dag"] = "model"
+    """Of the deployment."""
     endpoint: str
     deployment: str
     deployment_revision: str = ""
