@@ -410,10 +410,12 @@ class BatchWorkerOperator(BaseOperator):
         told = ("endpoint", "deployment", "job", "input_uri", "output_uri")
         summary = {**{name: job[name] for name in told}, **result}
         context["ti"].xcom_push(SUMMARY, summary)
-        counts = {name: result[name] for name in ("listed", "succeeded", "failed", "rows") if name in result}
+        counts: dict[str, Any] = {
+            name: result[name] for name in ("listed", "succeeded", "failed", "rows") if name in result
+        }
         for name, uri in self._outputs(context, job).items():
             asset = Asset(name=asset_name(job["endpoint"], uri), uri=uri)
-            extra = {"job": job["job"], "deployment": job["deployment"], **counts}
+            extra: dict[str, Any] = {"job": job["job"], "deployment": job["deployment"], **counts}
             if name:
                 extra["output"] = name
             context["outlet_events"][alias(job["endpoint"])].add(asset, extra=extra)
