@@ -74,12 +74,12 @@ class DeploymentTasks:
         if self._entry.get("dag_id"):
             plan >> OtherDagOperator(task_id=tasks.OTHER_DAG, task_group=self._group(""), **self._common) >> publish
             return
-        ends: dict[str, BatchWorkerOperator] = {}
-        for step in tasks.steps(self._entry):
-            begin, end = self._step(step["name"], is_parallel=step["parallel"])
-            ends[step["name"]] = end
+        steps = {step["name"]: step for step in tasks.steps(self._entry)}
+        ends = {name: self._step(name, is_parallel=step["parallel"]) for name, step in steps.items()}
+        for name, (begin, end) in ends.items():
+            before = [ends[other][1] for other in steps[name]["after"] if other in ends] or [plan]
             # All of them before publish: those that the outputs need may be done while others have failed.
-            [ends[name] for name in step["after"] if name in ends] or [plan] >> begin
+            before >> begin
             end >> publish
 
     def _group(self, path: str) -> TaskGroup:
