@@ -200,6 +200,12 @@ class Ledger:
         content = self.store.read(self._stop_key)
         return None if content is None else Stop.model_validate_json(content)
 
+    def check_stop(self) -> None:
+        """Obey an order to stop. :raises BatchEndpointsError: what ended the job, for whoever found it."""
+        stop = self.stopped()
+        if stop is not None:
+            raise stop.error()
+
     def is_published(self, job: str) -> bool:
         """Whether the predictions of this job are published already."""
         content = self.store.read(layout.MANIFEST)

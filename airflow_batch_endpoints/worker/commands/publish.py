@@ -136,9 +136,7 @@ def _freeze(store: Store, pinned: PinnedJob, submission: str) -> list[Commit]:
     committed = ledger.committed()
     missing = [shard for shard in range(pinned.summary.shards) if shard not in committed]
     if missing:
-        stop = ledger.stopped()
-        if stop is not None:
-            raise stop.error()
+        ledger.check_stop()
         raise IncompleteError(
             f"{len(missing)} of {pinned.summary.shards} shards are not done (the first is {missing[0]}); see the score tasks. "
             "Clearing the run goes on from what is done."

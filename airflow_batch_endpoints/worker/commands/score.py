@@ -26,7 +26,8 @@ from airflow_batch_endpoints.storage.store import Store
 from airflow_batch_endpoints.worker import models, processes
 from airflow_batch_endpoints.worker.environments import building
 from airflow_batch_endpoints.worker.ledger import Ledger
-from airflow_batch_endpoints.worker.protocol import Coordinator, Progress, Rules
+from airflow_batch_endpoints.worker.protocol.coordinator import Coordinator, Progress
+from airflow_batch_endpoints.worker.protocol.rules import Rules
 from airflow_batch_endpoints.worker.slots.pool import SlotPool, SlotSetup
 
 log = logging.getLogger(__name__)

@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 
 from airflow_batch_endpoints.planning.plan import Item, MiniBatch, Shard
 from airflow_batch_endpoints.worker.ledger import Ledger
-from airflow_batch_endpoints.worker.protocol import Coordinator, Progress, Rules
+from airflow_batch_endpoints.worker.protocol.coordinator import Coordinator, Progress
+from airflow_batch_endpoints.worker.protocol.rules import Rules
 from airflow_batch_endpoints.worker.slots.events import (
     Died,
     Event,
