@@ -296,7 +296,7 @@ class Coordinator:
 
     def _commit(self, slot: int, hand: InHand, sealed: Sealed) -> None:
         del self._in_hand[slot]
-        commit = hand.commit(self._ledger.incarnation, sealed)
+        commit = hand.commit(self._ledger.job, self._ledger.incarnation, sealed)
         is_first = self._ledger.commit(commit)
         self._shards.committed.add(commit.shard)
         if not is_first:

@@ -141,10 +141,11 @@ class InHand:
             raise InfrastructureError(f"the results of shard {self.shard.number} cannot be stored: {reason}")
         log.warning("shard %d could not be stored, trying again: %s", self.shard.number, reason)
 
-    def commit(self, incarnation: str, sealed: Sealed) -> Commit:
+    def commit(self, job: str, incarnation: str, sealed: Sealed) -> Commit:
         """Return what to commit."""
         failed = sum(failure.count for _, failure in self.failures)
         return Commit(
+            job=job,
             shard=self.shard.number,
             incarnation=incarnation,
             items=self.items,

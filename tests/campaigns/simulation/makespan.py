@@ -125,7 +125,7 @@ def run(load: Load, seed: int) -> Outcome:
             instance=instance, instances=load.workers, listed=load.shards, max_retries=1, timeout=1e6, init_timeout=1e6,
             error_threshold=0, lease=load.lease,
         )  # fmt: skip
-        ledger = Ledger(store, incarnation=f"{instance}-{attempt}", submission="0")
+        ledger = Ledger(store, job="job", incarnation=f"{instance}-{attempt}", submission="0")
         Coordinator(
             plan=plan, ledger=ledger, slots=_Slot(me, seconds), clock=me, rules=rules, report=lambda _: None
         ).run()

@@ -195,7 +195,11 @@ def coordinator(
     return Coordinator(
         plan=plan,
         ledger=Ledger(
-            world.store, incarnation=incarnation, submission="first", exclusive=not rules.get("static", False)
+            world.store,
+            job="job",
+            incarnation=incarnation,
+            submission="first",
+            exclusive=not rules.get("static", False),
         ),
         slots=slots or SimulatedSlots(world, 2),
         clock=world.clock,
