@@ -13,9 +13,10 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait
 from airflow_batch_endpoints.computes.kubernetes import security
 from airflow_batch_endpoints.documents.base import Document, digest
 from airflow_batch_endpoints.documents.compute import BUILT_IN, Compute, KubernetesCompute
-from airflow_batch_endpoints.documents.deployment import ModelDeployment, PipelineDeployment
+from airflow_batch_endpoints.documents.deployment import ModelDeployment
 from airflow_batch_endpoints.documents.endpoint import Endpoint, EndpointDefaults
 from airflow_batch_endpoints.documents.loading import from_data
+from airflow_batch_endpoints.documents.pipeline import PipelineDeployment
 from airflow_batch_endpoints.exceptions import ConflictError, DocumentError, NotFoundError, Problem, StaleError
 from airflow_batch_endpoints.jobs.launch import Launch
 from airflow_batch_endpoints.registry.store import PREFIX, DocumentStore, LostRaceError
