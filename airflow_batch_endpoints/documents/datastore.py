@@ -26,8 +26,8 @@ WHERE_SECRETS_ARE = (
     "local compute), or into a Kubernetes secret and name that as secret_name (for pods)"
 )
 NOT_SUPPORTED = {
-    "azure_file": "file shares cannot be read by URI; mount the share as a volume of the compute, and name the folder by a data store "
-    "of type: uri with uri: file:///<mount path>",
+    "azure_file": "file shares cannot be read by URI; mount the share as a volume of the compute, and name the folder by a "
+    "data store of type: uri with uri: file:///<mount path>",
     "hdfs": "HDFS is not supported; copy the data to object storage, or mount it and use type: uri",
     "azure_data_lake_gen1": "Data Lake Storage Gen1 was retired by Azure; use azure_data_lake_gen2",
     "one_lake": "OneLake is not supported yet; give its place as type: uri with uri: abfss://<workspace>@<host>/<item>",

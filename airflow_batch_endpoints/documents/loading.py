@@ -90,7 +90,7 @@ def _kind(data: dict[str, Any], source: str) -> type[Document]:
     if not isinstance(kind, str) or kind not in _TYPES:
         allowed = (
             "local or kubernetes for a compute, model or pipeline for a deployment (which has an endpoint_name), uri_file or "
-            "uri_folder for a data asset, mlflow_model or custom_model for a model, uri or azure_blob or azure_data_lake_gen2 for a "
+            "uri_folder for a data asset, mlflow_model or custom_model for a model, uri, azure_blob or azure_data_lake_gen2 for a "
             "data store"
         )
         raise DocumentError([Problem(source, "type", f"found {validation.shown(kind)}, expected {allowed}")])
