@@ -10,7 +10,7 @@ from pydantic import AfterValidator, Field, field_validator, model_validator
 from airflow_batch_endpoints.documents.base import Document, Tags
 from airflow_batch_endpoints.documents.datastore import without_secrets
 from airflow_batch_endpoints.documents.deployment import FieldError, is_relative_path
-from airflow_batch_endpoints.documents.references import AssetName, Version, is_reference, parse
+from airflow_batch_endpoints.documents.references import AssetName, Version, is_reference, parse_place
 
 AssetKind = Literal["data", "environment", "component"]
 
@@ -19,7 +19,7 @@ def _path(value: str) -> str:
     if "\0" in value or not value.strip():
         raise ValueError("a path or a URI")
     if is_reference(value):
-        parse(value)
+        parse_place(value)
     return value
 
 

@@ -12,7 +12,7 @@ from airflow_batch_endpoints.documents import sizes
 from airflow_batch_endpoints.documents.base import Document, Part, Tags, Whole
 from airflow_batch_endpoints.documents.compute import Quantities
 from airflow_batch_endpoints.documents.names import Name
-from airflow_batch_endpoints.documents.references import AssetReference, asset, is_reference, parse
+from airflow_batch_endpoints.documents.references import Reference, is_reference, parse, parse_place
 
 MAX_INSTANCES = 1000
 """Most instances of a job; each is a mapped task (Airflow's ``max_map_length`` is 1,024)."""
@@ -170,7 +170,7 @@ class FieldError(ValueError):
 
 def _folder(value: str) -> str:
     if is_reference(value):
-        parse(value)
+        parse_place(value)
     return value
 
 
@@ -202,17 +202,17 @@ class Environment(Part):
     tags: Tags = {}
 
     @property
-    def reference(self) -> AssetReference | None:
+    def reference(self) -> Reference | None:
         """The environment that is meant, when it is named instead of described."""
         if self.name is None or not is_reference(self.name) or self.image is not None or self.conda_file is not None:
             return None
-        return asset(self.name)
+        return parse(self.name)
 
     @field_validator("name")
     @classmethod
     def _of_an_asset(cls, value: str | None) -> str | None:
         if value is not None and is_reference(value):
-            asset(value)
+            parse(value)
         return value
 
 
@@ -246,7 +246,7 @@ def model_uri(value: str) -> str:
     if "\0" in value or not value.strip():
         raise ValueError("a reference to a model or a path")
     if value.startswith("azureml://"):
-        parse(value)
+        parse_place(value)
         return value
     if value.startswith("azureml:"):
         match = _ASSET.match(value)

@@ -8,33 +8,30 @@ from typing import Annotated, Any
 
 from pydantic import AfterValidator, BeforeValidator
 
-SCHEME = "azureml:"
+PREFIX = "azureml:"
 LATEST = "latest"
 MAX_NAME, MAX_VERSION = 128, 30
 _NAME = rf"[A-Za-z0-9][A-Za-z0-9._-]{{0,{MAX_NAME - 1}}}"
 _VERSION = rf"[A-Za-z0-9][A-Za-z0-9._-]{{0,{MAX_VERSION - 1}}}"
-_ASSET = re.compile(rf"azureml:(?P<name>{_NAME})(?::(?P<version>{_VERSION})|@(?P<label>{_VERSION}))\Z")
+_ASSET = re.compile(rf"azureml:(?P<name>{_NAME})(?::(?P<version>{_VERSION})|@(?P<label>{_VERSION}))?\Z")
 _WORKSPACE = r"azureml://(?:subscriptions/[^/]+/resource[gG]roups/[^/]+/(?:providers/[^/]+/)?workspaces/[^/]+/)?"
 _IN_STORE = re.compile(rf"{_WORKSPACE}datastores/(?P<store>{_NAME})/paths/(?P<path>[^\0-\x1f\x7f]*)\Z")
 _OF_WORKSPACE = re.compile(
     rf"{_WORKSPACE}(?:data|components|environments)/(?P<name>{_NAME})/versions/(?P<version>{_VERSION})\Z"
 )
-EXPECTED = (
-    "azureml:<name>:<version>, azureml:<name>@latest or azureml://datastores/<store>/paths/<path>, such as "
-    "azureml:heart-data@latest"
-)
 
 
 @dataclass(frozen=True)
-class AssetReference:
-    """A version of an asset, or the newest."""
+class Reference:
+    """A version of an asset, or the one that a label stands for."""
 
     name: str
     version: str | None = None
-    """``None`` for the newest."""
+    label: str = LATEST
+    """What decides when no version is named; only ``latest`` is known."""
 
     def __str__(self) -> str:
-        return f"{SCHEME}{self.name}:{self.version}" if self.version else f"{SCHEME}{self.name}@{LATEST}"
+        return f"{PREFIX}{self.name}:{self.version}" if self.version else f"{PREFIX}{self.name}@{self.label}"
 
 
 @dataclass(frozen=True)
@@ -50,37 +47,35 @@ class StoreReference:
 
 def is_reference(text: str) -> bool:
     """Tell whether a text refers to something that was applied, instead of saying where it is."""
-    return text.startswith(SCHEME)
+    return text.startswith(PREFIX)
 
 
-def parse(text: str) -> AssetReference | StoreReference:
-    """Read a reference.
+def parse(text: str) -> Reference:
+    """Read a reference to an asset; without version and label it means the latest.
 
     :raises ValueError: when it is none; the message says what one looks like.
     """
     if text.startswith("azureml://registries/"):
-        raise ValueError(
-            "there are no registries here; apply the asset's document and name it as azureml:<name>:<version>"
-        )
-    if match := _IN_STORE.match(text):
-        return StoreReference(match["store"], match["path"])
+        raise ValueError("azureml:<name>:<version>: there are no registries here, apply the asset's document")
     match = _ASSET.match(text) or _OF_WORKSPACE.match(text)
     if match is None:
-        raise ValueError(EXPECTED)
+        raise ValueError("azureml:<name>:<version>, azureml:<name>@latest or azureml:<name>")
     if match.groupdict().get("label") not in (None, LATEST):
-        raise ValueError(f"the label {match['label']!r} is not known, only @{LATEST} is")
-    return AssetReference(match["name"], match["version"])
+        raise ValueError(f"@{LATEST} or a version: the label {match['label']!r} is not known")
+    return Reference(match["name"], match["version"])
 
 
-def asset(text: str) -> AssetReference:
-    """Read a reference to an asset.
+def parse_place(text: str) -> Reference | StoreReference:
+    """Read a reference to a data asset, or to a place in a data store.
 
-    :raises ValueError: when it is none.
+    :raises ValueError: when it is none; the message says what one looks like.
     """
-    found = parse(text)
-    if not isinstance(found, AssetReference):
-        raise ValueError("azureml:<name>:<version> or azureml:<name>@latest, not a place in a data store")
-    return found
+    if match := _IN_STORE.match(text):
+        return StoreReference(match["store"], match["path"])
+    try:
+        return parse(text)
+    except ValueError as error:
+        raise ValueError(f"azureml://datastores/<store>/paths/<path>, or {error}") from None
 
 
 def _name(value: str) -> str:

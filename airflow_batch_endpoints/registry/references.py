@@ -11,10 +11,10 @@ from airflow_batch_endpoints.documents.base import Document
 from airflow_batch_endpoints.documents.datastore import Datastore
 from airflow_batch_endpoints.documents.deployment import Environment, ModelDeployment
 from airflow_batch_endpoints.documents.references import (
-    AssetReference,
+    Reference,
     StoreReference,
     is_reference,
-    parse,
+    parse_place,
 )
 from airflow_batch_endpoints.exceptions import Problem, ReachError, UserError
 from airflow_batch_endpoints.storage.reach import is_within
@@ -53,7 +53,7 @@ def locate(registry: Registry, text: str, *, what: str) -> Place:
     if not is_reference(text):
         return Place(normalise(text, what=what))
     try:
-        reference = parse(text)
+        reference = parse_place(text)
     except ValueError as error:
         raise UserError(f"{what}: found {shown(text)}, expected a URI, {error}") from None
     if isinstance(reference, StoreReference):
@@ -61,7 +61,7 @@ def locate(registry: Registry, text: str, *, what: str) -> Place:
     found = registry.asset("data", reference.name, reference.version).document
     assert isinstance(found, DataAsset)  # noqa: S101 - its key says so
     place = locate(registry, found.path, what=f"{what} {reference}")
-    return Place(place.uri, found.type, place.datastore, str(AssetReference(found.name, found.version)))
+    return Place(place.uri, found.type, place.datastore, str(Reference(found.name, found.version)))
 
 
 def _in_store(registry: Registry, reference: StoreReference, what: str) -> Place:
@@ -102,7 +102,7 @@ def check(document: Document, change: Change) -> list[Problem]:
             problems.append(Problem(what, "uri", str(error)))
     for path, text in _references(document):
         try:
-            reference = parse(text)
+            reference = parse_place(text)
         except ValueError as error:
             problems.append(Problem(what, ".".join(path), f"found {shown(text)}, expected {error}"))
             continue
@@ -135,7 +135,7 @@ def names_asset(document: Document, kind: str, name: str, version: str, *, is_la
     :param is_latest: whether it is the newest, which is also meant by ``@latest``.
     """
     content = document.model_dump(mode="json")
-    meant = AssetReference(name, version), *([AssetReference(name)] if is_latest else [])
+    meant = Reference(name, version), *([Reference(name)] if is_latest else [])
     if any(_kind(path) == kind and _parsed(text) in meant for path, text in _strings(content)):
         return True
     # An environment that was named is kept with what it stood for.
@@ -144,9 +144,9 @@ def names_asset(document: Document, kind: str, name: str, version: str, *, is_la
     )
 
 
-def _parsed(text: str) -> AssetReference | StoreReference | None:
+def _parsed(text: str) -> Reference | StoreReference | None:
     try:
-        return parse(text) if is_reference(text) else None
+        return parse_place(text) if is_reference(text) else None
     except ValueError:
         return None
 
@@ -164,7 +164,7 @@ def _strings(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str
     elif isinstance(value, dict | list):
         is_model = isinstance(value, dict) and value.get("type") in ("mlflow_model", "custom_model")
         for name, entry in value.items() if isinstance(value, dict) else enumerate(value):
-            if is_model and isinstance(entry, str) and isinstance(_parsed(entry), AssetReference):
+            if is_model and isinstance(entry, str) and isinstance(_parsed(entry), Reference):
                 continue  # A model of MLflow, which knows its versions.
             yield from _strings(entry, (*path, str(name)))
 

@@ -18,7 +18,7 @@ from airflow_batch_endpoints.documents.datastore import Datastore
 from airflow_batch_endpoints.documents.deployment import ModelDeployment, PipelineDeployment
 from airflow_batch_endpoints.documents.endpoint import Endpoint, EndpointDefaults
 from airflow_batch_endpoints.documents.loading import from_data
-from airflow_batch_endpoints.documents.references import AssetReference
+from airflow_batch_endpoints.documents.references import Reference
 from airflow_batch_endpoints.exceptions import ConflictError, DocumentError, NotFoundError, Problem, StaleError
 from airflow_batch_endpoints.jobs.launch import Launch
 from airflow_batch_endpoints.registry import references, versions
@@ -393,7 +393,7 @@ class Change:
         except DocumentError:
             return None
 
-    def asset(self, kind: AssetKind, reference: AssetReference) -> VersionedAsset | None:
+    def asset(self, kind: AssetKind, reference: Reference) -> VersionedAsset | None:
         """Return an asset as it will be."""
         found = self.versions(kind, reference.name)
         version = reference.version or found.latest
