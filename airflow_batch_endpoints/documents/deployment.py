@@ -12,6 +12,7 @@ from airflow_batch_endpoints.documents import sizes
 from airflow_batch_endpoints.documents.base import Document, Part, Tags, Whole
 from airflow_batch_endpoints.documents.compute import Quantities
 from airflow_batch_endpoints.documents.names import ComputeName, Name
+from airflow_batch_endpoints.documents.references import Reference, is_reference, parse, parse_place
 
 MAX_INSTANCES = 1000
 """Most instances of a job; each is a mapped task (Airflow's ``max_map_length`` is 1,024)."""
@@ -167,11 +168,17 @@ class DeploymentSettings(Part):
         return value.lower() if isinstance(value, str) else value
 
 
+def _folder(value: str) -> str:
+    if is_reference(value):
+        parse_place(value)
+    return value
+
+
 class CodeConfiguration(Part):
     """Where the scoring script is."""
 
-    code: str
-    """Folder, relative to the document."""
+    code: Annotated[str, AfterValidator(_folder)]
+    """Folder, relative to the document; a URI, a data asset or a place in a data store."""
     scoring_script: str
     """File in that folder with ``init()`` and ``run(mini_batch)``."""
 
@@ -185,7 +192,7 @@ class CodeConfiguration(Part):
 
 
 class Environment(Part):
-    """What the workers run in."""
+    """What the workers run in: inline, or the name and version of an environment that is applied."""
 
     name: str | None = None
     version: str | int | None = None
@@ -194,10 +201,28 @@ class Environment(Part):
     description: str | None = None
     tags: Tags = {}
 
+    @property
+    def reference(self) -> Reference | None:
+        """The environment that is meant, when it is named instead of described."""
+        if self.name is None or not is_reference(self.name) or self.image is not None or self.conda_file is not None:
+            return None
+        return parse(self.name)
 
-EnvironmentOrName = Annotated[
-    Environment, BeforeValidator(lambda value: {"name": value} if isinstance(value, str) else value)
-]
+    @field_validator("name")
+    @classmethod
+    def _of_an_asset(cls, value: str | None) -> str | None:
+        if value is not None and is_reference(value):
+            parse(value)
+        return value
+
+
+def _environment(value: Any) -> Any:
+    if isinstance(value, str) and not is_reference(value):
+        raise ValueError("a reference such as azureml:flights-env@latest, or an image and a conda_file")
+    return {"name": value} if isinstance(value, str) else value
+
+
+EnvironmentOrName = Annotated[Environment, BeforeValidator(_environment)]
 """An environment, written out or by its name."""
 
 
@@ -230,6 +255,9 @@ def model_uri(value: str) -> str:
     """
     if "\0" in value or not value.strip():
         raise ValueError("a reference to a model or a path")
+    if value.startswith("azureml://"):
+        parse_place(value)
+        return value
     if value.startswith("azureml:"):
         match = _ASSET.match(value)
         if match is None:

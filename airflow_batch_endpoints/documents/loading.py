@@ -9,10 +9,12 @@ from typing import Any
 import yaml
 
 from airflow_batch_endpoints.documents import validation
+from airflow_batch_endpoints.documents.assets import DataAsset, EnvironmentAsset, ModelAsset
 from airflow_batch_endpoints.documents.base import Document
 from airflow_batch_endpoints.documents.component import PipelineComponent
 from airflow_batch_endpoints.documents.component_files import ComponentFiles
 from airflow_batch_endpoints.documents.compute import KubernetesCompute, LocalCompute
+from airflow_batch_endpoints.documents.datastore import DATASTORES, NOT_SUPPORTED
 from airflow_batch_endpoints.documents.deployment import ModelDeployment
 from airflow_batch_endpoints.documents.endpoint import Endpoint
 from airflow_batch_endpoints.documents.paths import Beside, paths
@@ -107,10 +109,38 @@ def _kind(data: dict[str, Any], source: str) -> type[Document]:
             kind is None and ("component" in data or "job_definition" in data or "pipelineComponent" in schema)
         )
         return PipelineDeployment if is_pipeline else ModelDeployment
-    if kind is not None:
-        allowed = "local or kubernetes for a compute, model or pipeline for a deployment (which has an endpoint_name)"
+    if kind is None:
+        return _by_schema(schema) or _by_fields(data, source)
+    if isinstance(kind, str) and kind in NOT_SUPPORTED:
+        raise DocumentError([Problem(source, "type", f"found {validation.shown(kind)}; {NOT_SUPPORTED[kind]}")])
+    if not isinstance(kind, str) or kind not in _TYPES:
+        allowed = (
+            "local or kubernetes for a compute, model or pipeline for a deployment (which has an endpoint_name), uri_file or "
+            "uri_folder for a data asset, mlflow_model or custom_model for a model, uri, azure_blob or azure_data_lake_gen2 for a "
+            "data store"
+        )
         raise DocumentError([Problem(source, "type", f"found {validation.shown(kind)}, expected {allowed}")])
-    return Endpoint
+    return _TYPES[kind]
+
+
+_TYPES: dict[str, type[Document]] = {
+    **dict.fromkeys(("uri_file", "uri_folder", "mltable"), DataAsset),
+    **dict.fromkeys(("mlflow_model", "custom_model", "triton_model"), ModelAsset),
+    **DATASTORES,
+}
+_SCHEMAS: dict[str, type[Document]] = {"data": DataAsset, "environment": EnvironmentAsset, "model": ModelAsset}
+
+
+def _by_schema(schema: str) -> type[Document] | None:
+    return _SCHEMAS.get(schema.rpartition("/")[2].removesuffix(".schema.json"))
+
+
+def _by_fields(data: dict[str, Any], source: str) -> type[Document]:
+    """Tell what a document is that has neither a ``type`` nor a ``$schema`` that says it."""
+    if "path" in data:
+        message = "missing; it is uri_file or uri_folder for a data asset, mlflow_model or custom_model for a model"
+        raise DocumentError([Problem(source, "type", message)])
+    return EnvironmentAsset if {"image", "conda_file", "build"} & data.keys() else Endpoint
 
 
 # -- YAML ---------------------------------------------------------------------------------------------------------
@@ -154,7 +184,9 @@ class _Builder:
                     raise self._fail([], "more than one document in the file; put each document into a file of its own")
                 documents.append(self._value(next(self._events), []))
         if not documents or documents[0] is None:
-            raise self._fail([], "the file is empty; expected an endpoint, a deployment or a compute")
+            raise self._fail(
+                [], "the file is empty; expected an endpoint, a deployment, a compute, an asset or a data store"
+            )
         if self._problems:
             raise DocumentError(self._problems)
         return documents[0]

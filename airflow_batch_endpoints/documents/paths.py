@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar, cast
 
+from airflow_batch_endpoints.documents.assets import DataAsset, EnvironmentAsset, ModelAsset
 from airflow_batch_endpoints.documents.base import Document
 from airflow_batch_endpoints.documents.component import (
     CommandComponent,
@@ -63,6 +64,10 @@ def with_paths(document: D, change: Change) -> D:
         changed = document.model_copy(update={"component": _component(document.component, change, "component.")})
     elif isinstance(document, CommandComponent | ParallelComponent | PipelineComponent):
         changed = _component(document, change, "")
+    elif isinstance(document, DataAsset | ModelAsset) and is_relative_path(document.path):
+        changed = document.model_copy(update={"path": change(Beside("path", document.path))})
+    elif isinstance(document, EnvironmentAsset) and _is_path(document.conda_file):
+        changed = document.model_copy(update={"conda_file": change(Beside("conda_file", str(document.conda_file)))})
     return cast("D", changed)
 
 
@@ -83,10 +88,14 @@ def _model_deployment(document: ModelDeployment, change: Change) -> ModelDeploym
 
 
 def _environment(environment: Environment, change: Change, place: str) -> Environment:
-    found = environment.conda_file
-    if not isinstance(found, str) or not is_relative_path(found):
+    if not _is_path(environment.conda_file):
         return environment
-    return environment.model_copy(update={"conda_file": change(Beside(f"{place}.conda_file", found))})
+    beside = Beside(f"{place}.conda_file", str(environment.conda_file))
+    return environment.model_copy(update={"conda_file": change(beside)})
+
+
+def _is_path(value: object) -> bool:
+    return isinstance(value, str) and is_relative_path(value)
 
 
 def _component(component: Component, change: Change, place: str) -> Component:
