@@ -9,7 +9,7 @@ from typing import Any
 import yaml
 
 from airflow_batch_endpoints.documents import validation
-from airflow_batch_endpoints.documents.assets import DataAsset, EnvironmentAsset, ModelAsset
+from airflow_batch_endpoints.documents.assets import Asset, DataAsset, EnvironmentAsset, ModelAsset, beside
 from airflow_batch_endpoints.documents.base import Document
 from airflow_batch_endpoints.documents.compute import KubernetesCompute, LocalCompute
 from airflow_batch_endpoints.documents.datastore import DATASTORES, NOT_SUPPORTED
@@ -214,11 +214,9 @@ class _Builder:
 def _check_files(document: Document, source: str, base: Path, within: Path | None) -> list[Problem]:
     if isinstance(document, PipelineDeployment):
         return _check_component(document, source, base, within)
-    if isinstance(document, DataAsset | ModelAsset | EnvironmentAsset):
-        field = "conda_file" if isinstance(document, EnvironmentAsset) else "path"
-        path = getattr(document, field)
-        is_beside = isinstance(path, str) and is_relative_path(path)
-        return _check_path(base, path, source, field, within) if is_beside else []
+    if isinstance(document, Asset):
+        named = beside(document).items()
+        return [problem for field, path in named for problem in _check_path(base, path, source, field, within)]
     if not isinstance(document, ModelDeployment):
         return []
     problems = []

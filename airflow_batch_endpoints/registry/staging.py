@@ -8,6 +8,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+from airflow_batch_endpoints.documents.assets import Asset, beside
 from airflow_batch_endpoints.documents.base import Document
 from airflow_batch_endpoints.documents.deployment import ModelDeployment, is_relative_path
 from airflow_batch_endpoints.exceptions import DocumentError, Problem
@@ -21,7 +22,7 @@ _COMPLETE = ".complete"
 
 
 def stage(document: Document, base: Path, artifact_uri: str) -> Document:
-    """Copy what a deployment names by a relative path, and return the document that names the copies.
+    """Copy what a document names by a relative path, and return the document that names the copies.
 
     A copy is named by the digest of its content: the same files are copied once, a change never touches what a running
     job uses.
@@ -29,6 +30,8 @@ def stage(document: Document, base: Path, artifact_uri: str) -> Document:
     :param base: folder of the document.
     :param artifact_uri: where copies go.
     """
+    if isinstance(document, Asset):
+        return _stage_asset(document, base, artifact_uri)
     if not isinstance(document, ModelDeployment):
         return document
     changes: dict[str, object] = {}
@@ -45,6 +48,11 @@ def stage(document: Document, base: Path, artifact_uri: str) -> Document:
         uri = _copy(base / environment.conda_file, artifact_uri, "environment.conda_file", is_code=False)
         changes["environment"] = environment.model_copy(update={"conda_file": uri})
     return document.model_copy(update=changes)
+
+
+def _stage_asset(document: Asset, base: Path, artifact_uri: str) -> Document:
+    copies = {field: _copy(base / path, artifact_uri, field, is_code=False) for field, path in beside(document).items()}
+    return document.model_copy(update=copies)
 
 
 def _copy(source: Path, artifact_uri: str, field: str, *, is_code: bool) -> str:
