@@ -79,9 +79,9 @@ TOKEN_FILE = Arg(
 APPLY = Command(
     name="apply",
     help="Create or update endpoints, deployments, computes, data stores and assets from YAML files",
-    description="Create or update endpoints, deployments, computes, data stores, data assets, environments and components from YAML "
-    "files, all or none; models are registered in MLflow. Code, models and data that lie beside a file are copied to the configured "
-    "artifact_uri. Waits until a new endpoint can be invoked.",
+    description="Create or update endpoints, deployments, computes, data stores and assets from YAML "
+    "files, all or none; models are registered in MLflow. Code, models and data that lie beside a file are copied to the "
+    "configured artifact_uri. Waits until a new endpoint can be invoked.",
     function="documents.apply",
     args=(
         Arg(
