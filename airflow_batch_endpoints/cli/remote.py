@@ -31,6 +31,8 @@ from airflow_batch_endpoints.exceptions import (
 from airflow_batch_endpoints.jobs.states import JobState
 from airflow_batch_endpoints.services.resources import (
     Applied,
+    Asset,
+    AssetKind,
     DryRun,
     Endpoint,
     Job,
@@ -136,6 +138,39 @@ class ServerBackend:
     def delete_compute(self, name: str) -> None:
         """Delete a compute."""
         self._call("DELETE", f"computes/{_part(name)}")
+
+    def datastores(self) -> list[StoredDocument]:
+        """Return all data stores."""
+        return TypeAdapter(list[StoredDocument]).validate_python(self._call("GET", "datastores"))
+
+    def datastore(self, name: str) -> StoredDocument:
+        """Return a data store."""
+        return self._get(StoredDocument, f"datastores/{_part(name)}")
+
+    def delete_datastore(self, name: str) -> None:
+        """Delete a data store."""
+        self._call("DELETE", f"datastores/{_part(name)}")
+
+    def assets(self, kind: AssetKind) -> list[Asset]:
+        """Return the assets of a kind."""
+        return TypeAdapter(list[Asset]).validate_python(self._call("GET", f"assets/{kind}"))
+
+    def asset_versions(self, kind: AssetKind, name: str) -> list[StoredDocument]:
+        """Return the versions of an asset, newest first."""
+        found = self._call("GET", f"assets/{kind}/{_part(name)}/versions")
+        return TypeAdapter(list[StoredDocument]).validate_python(found)
+
+    def asset(self, kind: AssetKind, name: str, version: str | None) -> StoredDocument:
+        """Return a version of an asset, the newest by default."""
+        return self._get(StoredDocument, _asset(kind, name, version))
+
+    def archive_asset(self, kind: AssetKind, name: str, version: str, *, is_archived: bool) -> None:
+        """Archive a version of an asset, or take that back."""
+        self._call("POST", f"{_asset(kind, name, version)}/{'archive' if is_archived else 'restore'}")
+
+    def delete_asset(self, kind: AssetKind, name: str, version: str) -> None:
+        """Delete a version of an asset."""
+        self._call("DELETE", _asset(kind, name, version))
 
     def revisions(self, kind: Kind, name: str, endpoint: str | None, *, limit: int) -> list[Revision]:
         """Return what a document was."""
@@ -296,6 +331,11 @@ def _part(name: str) -> str:
 
 def _job(endpoint: str, name: str) -> str:
     return f"endpoints/{_part(endpoint)}/jobs/{_part(name)}"
+
+
+def _asset(kind: AssetKind, name: str, version: str | None) -> str:
+    path = f"assets/{kind}/{_part(name)}"
+    return path if version is None else f"{path}/versions/{_part(version)}"
 
 
 def _document(kind: Kind, name: str, endpoint: str | None) -> str:

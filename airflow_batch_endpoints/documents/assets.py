@@ -39,7 +39,7 @@ class DataAsset(VersionedAsset):
 
     type: Literal["uri_file", "uri_folder"] = "uri_folder"
     path: Annotated[str, AfterValidator(_path)]
-    """A path beside the document, a URI, or ``azureml://datastores/<store>/paths/<path>``."""
+    """A relative path, copied when it is applied; a URI or an absolute path, which stays; or a place in a data store."""
 
     _harmless = model_validator(mode="before")(without_secrets("path"))
 
@@ -97,8 +97,8 @@ class ModelAsset(Document):
     @field_validator("name")
     @classmethod
     def _plain(cls, value: str) -> str:
-        if re.search(r"[/:@\x00-\x1f\x7f]", value):
-            raise ValueError("a name without '/', ':' or '@'")
+        if re.search(r"[/:@'\"\x00-\x1f\x7f]", value):
+            raise ValueError("a name without '/', ':', '@' and quotes")
         return value
 
     @field_validator("type", mode="before")
@@ -119,3 +119,6 @@ class ModelAsset(Document):
         ):
             raise ValueError("a path, runs:/<run id>/<path>, or a URI of file, s3, gs, gcs, abfs, abfss, az or adl")
         return value
+
+
+Asset = DataAsset | ModelAsset | EnvironmentAsset

@@ -64,7 +64,9 @@ def with_paths(document: D, change: Change) -> D:
         changed = document.model_copy(update={"component": _component(document.component, change, "component.")})
     elif isinstance(document, CommandComponent | ParallelComponent | PipelineComponent):
         changed = _component(document, change, "")
-    elif isinstance(document, DataAsset | ModelAsset) and is_relative_path(document.path):
+    elif (isinstance(document, DataAsset) and _is_beside(document.path)) or (
+        isinstance(document, ModelAsset) and is_relative_path(document.path)
+    ):
         changed = document.model_copy(update={"path": change(Beside("path", document.path))})
     elif isinstance(document, EnvironmentAsset) and _is_path(document.conda_file):
         changed = document.model_copy(update={"conda_file": change(Beside("conda_file", str(document.conda_file)))})

@@ -608,7 +608,10 @@ def _endpoint_of(key: str) -> str | None:
 
 
 def key_of(document: Document) -> str:
-    """Return the Variable that holds a document; for an asset without a version the one that lists its versions."""
+    """Return the Variable that holds a document; for an asset without a version the one that lists its versions.
+
+    A model has none, for MLflow keeps it; by this name the right to register one is asked for.
+    """
     if isinstance(document, Endpoint):
         return ENDPOINT + document.name
     if isinstance(document, Deployment):
@@ -617,6 +620,8 @@ def key_of(document: Document) -> str:
         return COMPUTE + document.name
     if isinstance(document, Datastore):
         return DATASTORE + document.name
+    if isinstance(document, ModelAsset):
+        return versions.list_key("model", document.name)
     if isinstance(document, VersionedAsset):
         kind, name, version = versions.kind_of(document), document.name, document.version
         return versions.version_key(kind, name, version) if version else versions.list_key(kind, name)
