@@ -16,6 +16,8 @@ DEPLOYMENT = {
     "settings": {"mini_batch_size": 10, "error_threshold": "5%"},
 }
 COMPUTE = {"type": "kubernetes", "namespace": "batch", "image": "registry.example/batch-worker:0.1.0"}
+DATASTORE = {"type": "uri", "uri": "s3://lake/raw", "conn_id": "lake", "secret_name": "lake"}
+DATA = {"type": "uri_folder", "path": "azureml://datastores/lake/paths/heart/2024-01-31"}
 INVOCATION = {
     "properties": {
         "InputData": {"flights": {"JobInputType": "UriFolder", "Uri": "s3://lake/flights/2024-01-01"}},

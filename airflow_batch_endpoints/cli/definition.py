@@ -78,9 +78,10 @@ TOKEN_FILE = Arg(
 
 APPLY = Command(
     name="apply",
-    help="Create or update endpoints, deployments and computes from YAML files",
-    description="Create or update endpoints, deployments and computes from YAML files, all or none. Code and models that lie "
-    "beside a file are copied to the configured artifact_uri. Waits until a new endpoint can be invoked.",
+    help="Create or update endpoints, deployments, computes, data stores and assets from YAML files",
+    description="Create or update endpoints, deployments, computes, data stores and assets from YAML "
+    "files, all or none; models are registered in MLflow. Code, models and data that lie beside a file are copied to the "
+    "configured artifact_uri. Waits until a new endpoint can be invoked.",
     function="documents.apply",
     args=(
         Arg(
@@ -287,8 +288,74 @@ COMPUTES = Group(
 )
 
 
+DATASTORES = Group(
+    name="datastores",
+    help="Look at data stores and delete them; apply makes them",
+    commands=(
+        Command(name="list", help="List data stores", function="assets.list_datastores", args=(OUTPUT,)),
+        Command(
+            name="show",
+            help="Show a data store",
+            function="assets.show_datastore",
+            args=(Arg(("datastore",), help="Name of the data store"), OUTPUT),
+        ),
+        Command(
+            name="delete",
+            help="Delete a data store that nothing names",
+            function="assets.delete_datastore",
+            args=(Arg(("datastore",), help="Name of the data store"), YES),
+        ),
+    ),
+)
+_KIND = Arg(("kind",), help="What it is: %(choices)s", choices=("data", "environment", "component"))
+_VERSION = Arg(("version",), help="The version, as NAME:VERSION", metavar="NAME:VERSION")
+ASSETS = Group(
+    name="assets",
+    help="Look at data assets, environments and components, archive and delete their versions; apply makes them",
+    commands=(
+        Command(
+            name="list",
+            help="List assets with their versions",
+            function="assets.list_assets",
+            args=(
+                Arg(("kind",), help="Only of this kind: %(choices)s", choices=_KIND.options["choices"], nargs="?"),
+                OUTPUT,
+            ),
+        ),
+        Command(
+            name="show",
+            help="Show a version of an asset",
+            function="assets.show_asset",
+            args=(
+                _KIND,
+                Arg(("version",), help="NAME:VERSION, or NAME for the newest", metavar="NAME[:VERSION]"),
+                OUTPUT,
+            ),
+        ),
+        Command(
+            name="archive",
+            help="Archive a version: @latest means it no longer, by its number it is found",
+            function="assets.archive",
+            args=(_KIND, _VERSION),
+        ),
+        Command(
+            name="restore",
+            help="Take back that a version was archived",
+            function="assets.restore",
+            args=(_KIND, _VERSION),
+        ),
+        Command(
+            name="delete",
+            help="Delete a version that nothing names; files stay where they are",
+            function="assets.delete",
+            args=(_KIND, _VERSION, YES),
+        ),
+    ),
+)
+
+
 COMMANDS: tuple[Command | Group, ...] = (
-    APPLY, LIST, SHOW, SET_DEFAULT, DELETE, REVISIONS, RESTORE, INVOKE, JOBS, COMPUTES,
+    APPLY, LIST, SHOW, SET_DEFAULT, DELETE, REVISIONS, RESTORE, INVOKE, JOBS, COMPUTES, DATASTORES, ASSETS,
 )  # fmt: skip
 
 

@@ -43,16 +43,17 @@ class BatchEndpointHook(BaseHook):
 
         :param documents: paths of YAML files, or the content as a mapping (then paths in it must be URIs).
         :param set_default: make the (one) deployment among them the default of its endpoint.
-        :return: for each its ``kind``, ``name``, ``endpoint`` and ``result``: ``created``, ``updated`` or ``unchanged``.
+        :return: for each its ``kind``, ``name``, ``version`` (of an asset), ``endpoint`` and ``result``: ``created``, ``updated``
+            or ``unchanged``.
         :raises DocumentError: with every problem.
         """
         from airflow_batch_endpoints.config import settings
+        from airflow_batch_endpoints.registry import applying
         from airflow_batch_endpoints.registry.registry import described
-        from airflow_batch_endpoints.registry.staging import stage
 
-        artifact_uri = settings().artifact_uri
-        staged = [stage(document, base, artifact_uri) for base, document in map(_load, documents)]
-        return [described(what, document) for what, document in self.registry().apply(staged, set_default=set_default)]
+        loaded = [_load(document) for document in documents]
+        done = applying.apply(self.registry(), loaded, settings(), set_default=set_default)
+        return [described(what, document) for what, document in done]
 
     def set_default(self, endpoint: str, deployment: str) -> None:
         """Make a deployment the one that invocations get which name none."""

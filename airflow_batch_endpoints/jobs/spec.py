@@ -41,6 +41,8 @@ class JobReference(BaseModel):
     """Normalised URI of the job's own folder."""
     replay: Replay | None = None
     """Whose dead letters are the items, if not all of the input is."""
+    assets: tuple[str, ...] = ()
+    """The versions of data assets that names stood for, such as ``azureml:heart-data:3``."""
     launch: Launch = Launch()
     steps: dict[str, Launch] = {}
     """How each step of a pipeline is launched, by its name."""

@@ -266,7 +266,11 @@ class BatchWorkerOperator(BaseOperator):
             worker_arguments(
                 self.command, job, submission=submission_of(context), instance=self.instance, step=self.step
             ),
-            environment={**self._local_environment(), **self._variables(job)},
+            environment={
+                **self._local_environment(),
+                **self._access(self._launch(context, job)),
+                **self._variables(job),
+            },
             on_progress=report,
             on_tick=lambda: self._stop_if_asked(context),
         )
@@ -333,6 +337,22 @@ class BatchWorkerOperator(BaseOperator):
         if options.mlflow_tracking_uri:
             chosen["MLFLOW_TRACKING_URI"] = options.mlflow_tracking_uri
         return chosen
+
+    def _access(self, launch: dict[str, Any]) -> dict[str, str]:
+        """Return the credentials of the data stores that the job names: from connections to the worker, and nowhere else."""
+        names = launch.get("connections") or ()
+        if not names:
+            return {}
+        from airflow.sdk import BaseHook
+        from airflow.sdk.exceptions import AirflowNotFoundException
+
+        from airflow_batch_endpoints.computes import credentials
+        from airflow_batch_endpoints.exceptions import UserError
+
+        try:
+            return credentials.variables({name: BaseHook.get_connection(name) for name in names})
+        except (UserError, AirflowNotFoundException) as error:
+            raise AirflowFailException(f"a data store of the job cannot be reached: {error}") from None
 
     def _fall_back(self, context: Context, job: dict[str, Any], why: str) -> None:
         """Remember that this instance goes to the fallback, for this submission of the job."""

@@ -10,7 +10,15 @@ from urllib.parse import unquote
 from airflow_batch_endpoints.computes.kubernetes import pod, security
 from airflow_batch_endpoints.config import Settings
 from airflow_batch_endpoints.documents.base import Document
-from airflow_batch_endpoints.documents.compute import KubernetesCompute, LocalCompute, PodResources, in_bytes
+from airflow_batch_endpoints.documents.compute import (
+    EnvironmentSource,
+    KubernetesCompute,
+    LocalCompute,
+    ObjectReference,
+    PodResources,
+    in_bytes,
+)
+from airflow_batch_endpoints.documents.datastore import Datastore
 from airflow_batch_endpoints.documents.deployment import DeploymentSettings, ModelDeployment
 from airflow_batch_endpoints.exceptions import ReachError, UserError
 from airflow_batch_endpoints.jobs.launch import Launch
@@ -68,6 +76,25 @@ def _pod_launch(
     if not settings.allow_unrestricted_pods and (found := security.weaknesses_of_launch(launch)):
         raise UserError(f"the pods of compute {compute.name!r} are not restricted enough: {'; '.join(found)}")
     return launch
+
+
+def with_access(launch: Launch, datastores: Iterable[Datastore]) -> Launch:
+    """Return how workers are launched that read or write in data stores: with the names of what gives them access.
+
+    :param datastores: those that the job names; a store that names no secret is reached with the compute's own access.
+    """
+    stores = list(datastores)
+    if not isinstance(launch.compute, KubernetesCompute):
+        found = dict.fromkeys(store.conn_id for store in stores if store.conn_id is not None)
+        return launch.model_copy(update={"connections": tuple(dict.fromkeys((*launch.connections, *found)))})
+    secrets = dict.fromkeys(store.secret_name for store in stores if store.secret_name is not None)
+    sources = [EnvironmentSource(secretRef=ObjectReference(name=name)) for name in secrets]
+    known = launch.compute.env_from
+    compute = launch.compute.model_copy(
+        update={"env_from": (*known, *(source for source in sources if source not in known))}
+    )
+    fallback = None if launch.fallback is None else with_access(launch.fallback, stores)
+    return launch.model_copy(update={"compute": compute, "fallback": fallback})
 
 
 def service_account(compute: KubernetesCompute, invoker: str | None) -> str | None:

@@ -13,9 +13,10 @@ from airflow_batch_endpoints.exceptions import DocumentError, NotFoundError, Pro
 from airflow_batch_endpoints.jobs.naming import path_name
 from airflow_batch_endpoints.jobs.spec import JobReference, JobSpec, Replay
 from airflow_batch_endpoints.registry import launching
+from airflow_batch_endpoints.registry.references import Place, locate
 from airflow_batch_endpoints.registry.registry import Registry, Stored
 from airflow_batch_endpoints.storage.reach import check_reach
-from airflow_batch_endpoints.storage.uris import join, normalise
+from airflow_batch_endpoints.storage.uris import join
 
 FindJob = Callable[[str], JobReference | None]
 """Tells of a job by its name, among those of one endpoint; ``None`` when there is none, or it was never planned."""
@@ -50,14 +51,18 @@ def resolve(
             "not supported yet, name a deployment of type: model"
         )
     compute = registry.compute(deployment.compute or settings.default_compute).document
-    launch = launching.pin(registry, deployment, compute, invoker=invoker, settings=settings)
-    input_uri = replayed.input_uri if replayed is not None else normalise(request.input_uri or "", what="input")
-    check_reach(input_uri, settings.allowed_input_uris, what="input", option="allowed_input_uris")
-    if request.output_uri is None:
-        output_uri = join(settings.default_output_uri, request.endpoint, path_name(job))
-    else:
-        output_uri = normalise(request.output_uri, what="output")
-        check_reach(output_uri, settings.allowed_output_uris, what="output", option="allowed_output_uris")
+    source = locate_input(registry, replayed.input_uri if replayed else request.input_uri or "", settings)
+    target = locate_output(registry, request.output_uri, settings) or Place(
+        join(settings.default_output_uri, request.endpoint, path_name(job))
+    )
+    model = _model(registry, deployment.model.path)
+    code_at = None if deployment.code_configuration is None else _code(registry, deployment.code_configuration.code)
+    conda_file, conda_at = _conda_file(registry, deployment)
+    places = [place for place in (source, target, model, code_at, conda_at) if place is not None]
+    launch = launching.with_access(
+        launching.pin(registry, deployment, compute, invoker=invoker, settings=settings),
+        [place.datastore for place in places if place.datastore is not None],
+    )
     instances = request.overrides.instance_count or deployment.resources.instance_count
     code = deployment.code_configuration
     effective = request.overrides.apply(deployment.settings)
@@ -71,16 +76,17 @@ def resolve(
         deployment_revision=stored.revision,
         job=job,
         invoker=invoker,
-        input_uri=input_uri,
-        input_type=request.input_type,
+        input_uri=source.uri,
+        input_type=request.input_type or source.type,
+        assets=tuple(dict.fromkeys(place.asset for place in places if place.asset is not None)),
         replay=None if replayed is None else _replay(replayed, settings),
-        output_uri=output_uri,
+        output_uri=target.uri,
         allowed_input_uris=settings.allowed_input_uris,
-        model_uri=_model_uri(deployment.model.path),
+        model_uri=model.uri,
         model_name=deployment.model.name or "model",
-        code_uri=None if code is None else normalise(code.code, what="code_configuration.code"),
+        code_uri=None if code_at is None else code_at.uri,
         scoring_script=None if code is None else code.scoring_script,
-        conda_file=_conda_file(deployment),
+        conda_file=conda_file,
         settings=launching.per_device(effective, launch),
         launch=launch,
         instance_count=min(instances, launch.compute.max_instances or instances),
@@ -121,12 +127,37 @@ def _replay(job: JobReference, settings: Settings) -> Replay:
     return Replay(job=job.job, output_uri=job.output_uri)
 
 
-def _conda_file(deployment: ModelDeployment) -> str | dict[str, Any] | None:
+def locate_input(registry: Registry, text: str, settings: Settings, *, what: str = "input") -> Place:
+    """Return where an input is. :raises ReachError: where jobs may not read."""
+    place = locate(registry, text, what=what)
+    check_reach(place.uri, settings.allowed_input_uris, what=what, option="allowed_input_uris")
+    return place
+
+
+def locate_output(registry: Registry, text: str | None, settings: Settings, *, what: str = "output") -> Place | None:
+    """Return where an output goes, ``None`` when nothing is said of it. :raises ReachError: where jobs may not write."""
+    if text is None:
+        return None
+    place = locate(registry, text, what=what)
+    if place.asset is not None:
+        raise UserError(
+            f"{what}: {place.asset} is a version of a data asset, which does not change; name a place, such as "
+            "azureml://datastores/<store>/paths/<path>"
+        )
+    check_reach(place.uri, settings.allowed_output_uris, what=what, option="allowed_output_uris")
+    return place
+
+
+def _code(registry: Registry, text: str) -> Place:
+    return locate(registry, text, what="code_configuration.code")
+
+
+def _conda_file(registry: Registry, deployment: ModelDeployment) -> tuple[str | dict[str, Any] | None, Place | None]:
+    """Return the conda file, by its URI or written out, and where it is."""
     found = deployment.environment.conda_file if deployment.environment is not None else None
-    return normalise(found, what="environment.conda_file") if isinstance(found, str) else found
+    place = locate(registry, found, what="environment.conda_file") if isinstance(found, str) else None
+    return (found if place is None else place.uri), place
 
 
-def _model_uri(path: str) -> str:
-    if path.startswith(("models:/", "runs:/")):
-        return path
-    return normalise(path, what="model")
+def _model(registry: Registry, path: str) -> Place:
+    return Place(path) if path.startswith(("models:/", "runs:/")) else locate(registry, path, what="model")

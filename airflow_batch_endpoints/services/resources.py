@@ -10,7 +10,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from airflow_batch_endpoints.jobs.states import JobState
 
 Item = TypeVar("Item")
-Kind = Literal["endpoint", "deployment", "compute"]
+Kind = Literal["endpoint", "deployment", "compute", "datastore"]
+"""What has one document under its name, and revisions of it."""
+AssetKind = Literal["data", "environment", "component"]
+"""What has versions."""
 
 
 class Resource(BaseModel):
@@ -204,16 +207,37 @@ class Endpoint(Resource):
 
 
 class StoredDocument(Resource):
-    """A deployment or a compute as it is kept."""
+    """A deployment, a compute, a data store or a version of an asset as it is kept."""
 
-    kind: Kind
+    kind: Kind | AssetKind
     name: str
+    version: str | None = None
+    is_latest: bool | None = None
+    is_archived: bool | None = None
     endpoint: str | None = None
     document: dict[str, Any] | None = None
     revision: str | None = None
     updated_at: str | None = None
     updated_by: str | None = None
     is_default: bool | None = None
+    error: str | None = None
+    """Why the entry cannot be read, if so."""
+
+
+class Asset(Resource):
+    """An asset with its versions."""
+
+    kind: AssetKind
+    name: str
+    latest: str | None = None
+    """The newest version that is not archived."""
+    versions: list[str] = []
+    """In the order in which they were made."""
+    archived: list[str] = []
+    type: str | None = None
+    """Of the newest version."""
+    description: str | None = None
+    """Of the newest version."""
     error: str | None = None
     """Why the entry cannot be read, if so."""
 
@@ -237,6 +261,8 @@ class Applied(Resource):
 
     kind: str
     name: str
+    version: str = ""
+    """Of an asset."""
     endpoint: str = ""
     result: str
     """``created``, ``updated`` or ``unchanged``."""
