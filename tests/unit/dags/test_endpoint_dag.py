@@ -15,6 +15,11 @@ ENTRY: dict[str, Any] = {
         "plain": {"type": "model"},
         "etl": {
             "type": "pipeline",
+            "inputs": {
+                "data": {"type": "uri_folder", "required": True},
+                "mode": {"type": "string", "default": "a`b\nc", "enum": ["a`b\nc", "x"], "description": "how"},
+            },
+            "outputs": {"scores": {"type": "uri_folder"}},
             "steps": [
                 {"name": "prepare", "after": [], "parallel": False},
                 {"name": "train.fit", "after": ["prepare"], "parallel": False},
@@ -82,3 +87,12 @@ def test_a_task_process_builds_its_task_from_its_id_alone(dag: DAG) -> None:
         wanted = ("command", "step", "deployment", "endpoint", "plan_task_id", "trigger_rule", "retries")
         values = [getattr(whole, name, None) or getattr(whole, "partial_kwargs", {}).get(name) for name in wanted]
         assert [getattr(mine, name, None) or getattr(mine, "partial_kwargs", {}).get(name) for name in wanted] == values
+
+
+def test_the_form_tells_what_the_deployments_take(dag: DAG) -> None:
+    told = str(dag.params.get_param("inputs").schema["description_md"])
+    assert "- `data` of `etl` (uri_folder, **required**)" in told
+    assert "- `mode` of `etl` (string, default `a'b c`, one of `a'b c`, `x`): how" in told
+    assert "- `scores` of `etl` (uri_folder)" in str(dag.params.get_param("outputs").schema["description_md"])
+    assert "| `theirs` |  | default | runs DAG `their_dag` |" in str(dag.doc_md)
+    assert all(param is None for param in dag.params.dump().values()), "a form with nothing filled in can be sent"

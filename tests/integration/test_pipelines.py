@@ -1,0 +1,286 @@
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import joblib
+import numpy as np
+import pytest
+
+from tests.integration.conftest import EXAMPLES, RealAirflow
+
+pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
+
+COUNT = "cat ${{inputs.data}}/*.csv | wc -l > ${{outputs.counted}}/lines.txt"
+"""Counts the lines of a folder."""
+REPEAT = "for i in $(seq ${{inputs.times}}); do cat ${{inputs.counted}}/lines.txt; done > ${{outputs.repeated}}/predictions.csv"
+ECHO = "import os\ndef init(): pass\ndef run(b): return [os.path.basename(p) for p in b]\n"
+
+
+def step(command: str, inputs: dict[str, Any], outputs: dict[str, str], given: dict[str, Any], **more: Any) -> Any:
+    """Return a step, written out."""
+    component = {
+        "type": "command", "command": f"mkdir -p {' '.join('${{outputs.%s}}' % name for name in outputs) or '.'} && {command}",
+        "inputs": inputs, "outputs": {name: {"type": "uri_folder"} for name in outputs},
+    }  # fmt: skip
+    return {
+        "type": "command",
+        "component": component,
+        "inputs": given,
+        "outputs": {name: target for name, target in outputs.items() if target},
+        **more,
+    }
+
+
+def pipeline(jobs: dict[str, Any], inputs: dict[str, Any], outputs: dict[str, str]) -> dict[str, Any]:
+    return {
+        "type": "pipeline",
+        "inputs": inputs,
+        "outputs": {name: {"type": "uri_folder"} for name in outputs},
+        "jobs": jobs,
+    }
+
+
+def deploy(
+    airflow: RealAirflow, endpoint: str, component: dict[str, Any], name: str = "steps", **settings: Any
+) -> None:
+    """Apply an endpoint with a pipeline deployment as its default."""
+    folder = airflow.data / "documents" / endpoint
+    folder.mkdir(parents=True, exist_ok=True)
+    documents = {
+        "endpoint": {"name": endpoint},
+        name: {
+            "name": name, "endpoint_name": endpoint, "type": "pipeline", "component": component, "settings": settings,
+        },
+    }  # fmt: skip
+    for file, document in documents.items():
+        (folder / f"{file}.json").write_text(json.dumps(document))
+    files = [argument for file in documents for argument in ("-f", str(folder / f"{file}.json"))]
+    airflow.cli("apply", *files, "--set-default")
+
+
+def invoke(airflow: RealAirflow, endpoint: str, job: str, **inputs: Any) -> None:
+    """Start a job over REST; data are paths below the data folder."""
+    given: dict[str, Any] = {
+        name: {"JobInputType": "UriFolder", "Uri": value.as_uri()}
+        if isinstance(value, Path)
+        else {"JobInputType": "Literal", "Value": value}
+        for name, value in inputs.items()
+    }
+    airflow.eventually(lambda: airflow.has_dag(f"batch_endpoint.{endpoint}"))
+    answer = airflow.rest(
+        "POST", f"/v1/endpoints/{endpoint}/jobs", json={"properties": {"InputData": given, "name": job}}
+    )
+    assert answer.status_code == 201, answer.text
+
+
+def finish(airflow: RealAirflow, endpoint: str, job: str, *states: str) -> dict[str, Any]:
+    airflow.wait(f"batch_endpoint.{endpoint}", job, *states or ("success",))
+    return airflow.job(endpoint, job)
+
+
+def states(job: dict[str, Any]) -> dict[str, str]:
+    return {step["name"]: step["state"] for step in job["steps"]}
+
+
+def text(job: dict[str, Any], output: str, file: str) -> str:
+    return Path(job["outputs"][output]["uri"].removeprefix("file://"), file).read_text()
+
+
+TWO_STEPS = pipeline(
+    {
+        "count": step(
+            COUNT, {"data": {"type": "uri_folder"}}, {"counted": ""}, {"data": "${{parent.inputs.data}}"}
+        ),
+        "repeat": step(
+            REPEAT,
+            {"counted": {"type": "uri_folder"}, "times": {"type": "integer"}},
+            {"repeated": "${{parent.outputs.result}}"},
+            {"counted": "${{parent.jobs.count.outputs.counted}}", "times": "${{parent.inputs.times}}"},
+        ),
+    },
+    {"data": {"type": "uri_folder"}, "times": {"type": "integer", "default": 2}},
+    {"result": ""},
+)  # fmt: skip
+
+
+def test_train_and_score_as_by_hand(airflow: RealAirflow, tmp_path: Path) -> None:
+    airflow.trigger("example_batch_pipeline", "example")
+    airflow.wait("example_batch_pipeline", "example", "success", seconds=400)
+    (training,) = airflow.runs("batch_endpoint.churn-training")
+    (scoring,) = airflow.runs("batch_endpoint.churn")
+    trained, scored = airflow.job("churn-training", training), airflow.job("churn", scoring)
+    assert states(trained) == {"prepare": "Completed", "train": "Completed"}
+    assert states(scored) == {"prepare": "Completed", "score": "Completed"}
+    assert [step["after"] for step in scored["steps"]] == [[], ["prepare"]]
+
+    code, customers = EXAMPLES / "churn" / "components", airflow.data / "customers"
+
+    def run(component: str, **arguments: object) -> None:
+        told = [part for name, value in arguments.items() for part in (f"--{name.replace('_', '-')}", str(value))]
+        script = code / component / "code" / f"{component}.py"
+        subprocess.run([sys.executable, str(script), *told], check=True, cwd=tmp_path)
+
+    run("prepare", data=customers, prepared=tmp_path / "prepared", fitted=tmp_path / "fitted")
+    run(
+        "train",
+        prepared=tmp_path / "prepared",
+        strength=2.0,
+        model=tmp_path / "model",
+        scores=tmp_path / "train-scores",
+    )
+    run(
+        "score", prepared=tmp_path / "prepared", model=tmp_path / "model", score_mode="append", scores=tmp_path / "scores"
+    )  # fmt: skip
+    assert text(scored, "scores", "predictions.csv") == (tmp_path / "scores" / "predictions.csv").read_text()
+    assert text(trained, "scores", "scores.json") == (tmp_path / "train-scores" / "scores.json").read_text()
+    fitted = Path(trained["outputs"]["transformations"]["uri"].removeprefix("file://"), "scaler.joblib")
+    np.testing.assert_array_equal(joblib.load(fitted).mean_, joblib.load(tmp_path / "fitted" / "scaler.joblib").mean_)
+
+
+def test_steps_are_used_again(airflow: RealAirflow) -> None:
+    deploy(airflow, "counting", TWO_STEPS)
+    data = airflow.inputs("small", 7)
+    invoke(airflow, "counting", "first", data=data)
+    first = finish(airflow, "counting", "first")
+    assert text(first, "result", "predictions.csv") == "7\n7\n"
+    assert [step["reused_from"] for step in first["steps"]] == [None, None]
+    assert first["inputs"] == {"data": data.as_uri(), "times": 2}
+    tasks = {task["task_id"]: task["state"] for task in airflow.tasks("batch_endpoint.counting", "first")}
+    assert tasks["score"] == "skipped"
+
+    invoke(airflow, "counting", "second", data=data)
+    invoke(airflow, "counting", "third", data=data, times=3)
+    second, third = finish(airflow, "counting", "second"), finish(airflow, "counting", "third")
+    count, repeat = {"job": "first", "step": "count"}, {"job": "first", "step": "repeat"}
+    assert [step["reused_from"] for step in second["steps"]] == [count, repeat]
+    assert text(second, "result", "predictions.csv") == "7\n7\n"
+    assert [step["reused_from"] for step in third["steps"]] == [count, None]
+    assert text(third, "result", "predictions.csv") == "7\n7\n7\n"
+    assert "count of first" in airflow.cli("jobs", "show", "counting", "third").stdout
+
+
+def test_the_default_is_switched_and_its_callers_see_nothing(airflow: RealAirflow) -> None:
+    airflow.script_endpoint("switched", ECHO)
+    small = str(airflow.inputs("small", 7))
+
+    def call(job: str) -> dict[str, Any]:
+        done = airflow.cli(
+            "invoke", "switched", "--input", small, "--job-name", job, "--wait", "--format", "json"
+        )  # fmt: skip
+        return dict(json.loads(done.stdout))
+
+    call("by-a-model")
+    listing = step(
+        "ls ${{inputs.data}} > ${{outputs.names}}/predictions.csv", {"data": {"type": "uri_folder"}},
+        {"names": "${{parent.outputs.names}}"}, {"data": "${{parent.inputs.data}}"},
+    )  # fmt: skip
+    deploy(airflow, "switched", pipeline({"list": listing}, {"data": {"type": "uri_folder"}}, {"names": ""}))
+    job = call("by-a-pipeline")
+    assert (job["deployment"], states(job)) == ("steps", {"list": "Completed"})
+    assert text(job, "names", "predictions.csv").split() == [f"{number:03}.csv" for number in range(7)]
+    airflow.cli("set-default", "switched", "main")
+    assert call("by-the-model-again")["deployment"] == "main"
+
+
+FLAKY = "echo ran >> ${{inputs.log}}/$(basename $PWD)-%s; %s; date +%%N > ${{outputs.made}}/x"
+
+
+def test_a_step_that_is_killed_is_run_again(airflow: RealAirflow) -> None:
+    log = airflow.data / "log-killed"
+    log.mkdir()
+    logged = {"type": "uri_folder", "mode": "direct"}
+    path = log.as_posix()
+    first = step(f"echo ran >> {path}/first", {"data": logged}, {"made": ""}, {"data": "${{parent.inputs.data}}"})
+    # Only the first try is slow enough to be killed.
+    slow = f"if [ -e {path}/begun ]; then :; else touch {path}/begun; sleep 60; fi; echo done > ${{{{outputs.made}}}}/x"
+    second = step(
+        slow, {"before": {"type": "uri_folder"}}, {"made": "${{parent.outputs.made}}"},
+        {"before": "${{parent.jobs.first.outputs.made}}"},
+    )  # fmt: skip
+    deploy(
+        airflow,
+        "killed",
+        pipeline({"first": first, "second": second}, {"data": {"type": "uri_folder"}}, {"made": ""}),
+    )
+    invoke(airflow, "killed", "one", data=airflow.inputs("small", 7))
+    airflow.eventually(lambda: (log / "begun").exists())
+    (worker,) = airflow.workers("step", "one")
+    os.kill(worker, signal.SIGKILL)
+    job = finish(airflow, "killed", "one")
+    assert text(job, "made", "x") == "done\n"
+    assert {step["name"]: step["tries"] for step in job["steps"]} == {"first": 1, "second": 2}
+    assert (log / "first").read_text() == "ran\n"
+
+
+def test_a_failed_pipeline_goes_on_at_the_step_that_failed(airflow: RealAirflow) -> None:
+    log = airflow.data / "log-failed"
+    log.mkdir()
+    path = log.as_posix()
+    data = {"data": {"type": "uri_folder"}}
+    given = {"data": "${{parent.inputs.data}}"}
+    before = {"before": {"type": "uri_folder"}}
+    jobs = {
+        "first": step(f"echo ran >> {path}/first", data, {"made": ""}, given),
+        "broken": step(
+            f"echo it is broken; test -e {path}/mended && echo mended > ${{{{outputs.made}}}}/x", before,
+            {"made": "${{parent.outputs.made}}"}, {"before": "${{parent.jobs.first.outputs.made}}"},
+        ),
+        "slow": step(f"touch {path}/slow; sleep 300", data, {"made": ""}, given),
+        "last": step("true", before, {"made": ""}, {"before": "${{parent.jobs.broken.outputs.made}}"}),
+    }  # fmt: skip
+    # The slow step must be under way when the other one fails.
+    jobs["broken"]["component"]["command"] = (
+        f"while [ ! -e {path}/slow ]; do sleep 0.1; done; {jobs['broken']['component']['command']}"
+    )
+    component = pipeline(jobs, data, {"made": ""})
+    deploy(airflow, "failing", component, continue_on_step_failure=False)
+    invoke(airflow, "failing", "one", data=airflow.inputs("small", 7))
+    job = finish(airflow, "failing", "one", "failed")
+    assert job["state"] == "Failed", "a job that stops at a failing step is not canceled"
+    assert states(job) == {"first": "Completed", "broken": "Failed", "slow": "Canceled", "last": "NotStarted"}
+    assert "step broken failed" in job["error"]
+    assert "it is broken" in job["error"]
+    assert not airflow.workers("step", "one")
+
+    (log / "mended").touch()
+    component["jobs"]["slow"]["component"]["command"] = "true"
+    airflow.clear("batch_endpoint.failing", "one")
+    airflow.eventually(lambda: airflow.workers("step", "one"))
+    slow = airflow.eventually(lambda: [pid for pid in airflow.workers("step", "one") if (log / "slow").exists()])
+    assert slow
+    airflow.cli("jobs", "cancel", "failing", "one")
+    job = finish(airflow, "failing", "one", "failed")
+    assert (job["state"], states(job)["slow"]) == ("Canceled", "Canceled")
+    airflow.eventually(lambda: not airflow.workers("step", "one"), 60)
+    assert (log / "first").read_text() == "ran\n", "what is done is not done again"
+
+
+def test_another_dag_behind_an_endpoint(airflow: RealAirflow) -> None:
+    airflow.eventually(lambda: airflow.has_dag("example_nightly_report"))
+    airflow.api("PATCH", "dags/example_nightly_report", {"is_paused": False})
+    airflow.trigger("example_batch_other_dag", "example")
+    airflow.wait("example_batch_other_dag", "example", "success")
+    (example,) = airflow.runs("batch_endpoint.reports")
+    job = airflow.job("reports", example)
+    assert (job["state"], job["type"]) == ("Completed", "dag")
+    other = job["other_run"]
+    assert airflow.state("example_nightly_report", other["run_id"]) == "success"
+
+    invoke(airflow, "reports", "slow", day="2024-02-29", seconds=300)
+    running = airflow.eventually(lambda: airflow.job("reports", "slow")["other_run"]["run_id"])
+    airflow.eventually(lambda: airflow.state("example_nightly_report", running) == "running")
+    assert airflow.job("reports", "slow")["inputs"] == {"day": "2024-02-29", "seconds": 300}
+    airflow.eventually(lambda: airflow.job("reports", "slow")["state"] == "Running")
+    airflow.cli("jobs", "cancel", "reports", "slow")
+    assert airflow.job("reports", "slow")["state"] == "Canceled"
+    assert airflow.state("example_nightly_report", running) == "failed", "the run ends with its job"
+    listed = {
+        job["name"]: job["state"] for job in json.loads(airflow.cli("jobs", "list", "reports", "-o", "json").stdout)
+    }
+    assert listed == {example: "Completed", "slow": "Canceled"}
