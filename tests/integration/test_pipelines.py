@@ -24,10 +24,13 @@ ECHO = "import os\ndef init(): pass\ndef run(b): return [os.path.basename(p) for
 
 def step(command: str, inputs: dict[str, Any], outputs: dict[str, str], given: dict[str, Any], **more: Any) -> Any:
     """Return a step, written out."""
+    folders = " ".join("${{outputs." + name + "}}" for name in outputs)
     component = {
-        "type": "command", "command": f"mkdir -p {' '.join('${{outputs.%s}}' % name for name in outputs) or '.'} && {command}",
-        "inputs": inputs, "outputs": {name: {"type": "uri_folder"} for name in outputs},
-    }  # fmt: skip
+        "type": "command",
+        "command": f"mkdir -p {folders} && {command}",
+        "inputs": inputs,
+        "outputs": {name: {"type": "uri_folder"} for name in outputs},
+    }
     return {
         "type": "command",
         "component": component,
@@ -188,26 +191,19 @@ def test_the_default_is_switched_and_its_callers_see_nothing(airflow: RealAirflo
     assert call("by-the-model-again")["deployment"] == "main"
 
 
-FLAKY = "echo ran >> ${{inputs.log}}/$(basename $PWD)-%s; %s; date +%%N > ${{outputs.made}}/x"
+DATA: dict[str, Any] = {"data": {"type": "uri_folder"}}
+BEFORE: dict[str, Any] = {"before": {"type": "uri_folder"}}
 
 
 def test_a_step_that_is_killed_is_run_again(airflow: RealAirflow) -> None:
     log = airflow.data / "log-killed"
     log.mkdir()
-    logged = {"type": "uri_folder", "mode": "direct"}
-    path = log.as_posix()
-    first = step(f"echo ran >> {path}/first", {"data": logged}, {"made": ""}, {"data": "${{parent.inputs.data}}"})
+    first = step(f"echo ran >> {log}/first", DATA, {"made": ""}, {"data": "${{parent.inputs.data}}"})
     # Only the first try is slow enough to be killed.
-    slow = f"if [ -e {path}/begun ]; then :; else touch {path}/begun; sleep 60; fi; echo done > ${{{{outputs.made}}}}/x"
-    second = step(
-        slow, {"before": {"type": "uri_folder"}}, {"made": "${{parent.outputs.made}}"},
-        {"before": "${{parent.jobs.first.outputs.made}}"},
-    )  # fmt: skip
-    deploy(
-        airflow,
-        "killed",
-        pipeline({"first": first, "second": second}, {"data": {"type": "uri_folder"}}, {"made": ""}),
-    )
+    slow = f"if [ ! -e {log}/begun ]; then touch {log}/begun; sleep 60; fi; echo done > ${{{{outputs.made}}}}/x"
+    given = {"before": "${{parent.jobs.first.outputs.made}}"}
+    second = step(slow, BEFORE, {"made": "${{parent.outputs.made}}"}, given)
+    deploy(airflow, "killed", pipeline({"first": first, "second": second}, DATA, {"made": ""}))
     invoke(airflow, "killed", "one", data=airflow.inputs("small", 7))
     airflow.eventually(lambda: (log / "begun").exists())
     (worker,) = airflow.workers("step", "one")
@@ -221,44 +217,43 @@ def test_a_step_that_is_killed_is_run_again(airflow: RealAirflow) -> None:
 def test_a_failed_pipeline_goes_on_at_the_step_that_failed(airflow: RealAirflow) -> None:
     log = airflow.data / "log-failed"
     log.mkdir()
-    path = log.as_posix()
-    data = {"data": {"type": "uri_folder"}}
     given = {"data": "${{parent.inputs.data}}"}
-    before = {"before": {"type": "uri_folder"}}
     jobs = {
-        "first": step(f"echo ran >> {path}/first", data, {"made": ""}, given),
+        "first": step(f"echo ran >> {log}/first", DATA, {"made": ""}, given),
+        "slow": step(f"touch {log}/slow; test -e {log}/mended || sleep 300", DATA, {"made": ""}, given),
         "broken": step(
-            f"echo it is broken; test -e {path}/mended && echo mended > ${{{{outputs.made}}}}/x", before,
-            {"made": "${{parent.outputs.made}}"}, {"before": "${{parent.jobs.first.outputs.made}}"},
+            # The slow step is to be under way when this one fails.
+            f"while [ ! -e {log}/slow ]; do sleep 0.1; done; echo it is broken; test -e {log}/mended",
+            BEFORE, {"made": "${{parent.outputs.made}}"}, {"before": "${{parent.jobs.first.outputs.made}}"},
         ),
-        "slow": step(f"touch {path}/slow; sleep 300", data, {"made": ""}, given),
-        "last": step("true", before, {"made": ""}, {"before": "${{parent.jobs.broken.outputs.made}}"}),
+        "last": step("true", BEFORE, {"made": ""}, {"before": "${{parent.jobs.broken.outputs.made}}"}),
     }  # fmt: skip
-    # The slow step must be under way when the other one fails.
-    jobs["broken"]["component"]["command"] = (
-        f"while [ ! -e {path}/slow ]; do sleep 0.1; done; {jobs['broken']['component']['command']}"
-    )
-    component = pipeline(jobs, data, {"made": ""})
-    deploy(airflow, "failing", component, continue_on_step_failure=False)
+    deploy(airflow, "failing", pipeline(jobs, DATA, {"made": ""}), continue_on_step_failure=False)
     invoke(airflow, "failing", "one", data=airflow.inputs("small", 7))
     job = finish(airflow, "failing", "one", "failed")
     assert job["state"] == "Failed", "a job that stops at a failing step is not canceled"
-    assert states(job) == {"first": "Completed", "broken": "Failed", "slow": "Canceled", "last": "NotStarted"}
+    assert states(job) == {"first": "Completed", "slow": "Canceled", "broken": "Failed", "last": "NotStarted"}
     assert "step broken failed" in job["error"]
     assert "it is broken" in job["error"]
     assert not airflow.workers("step", "one")
 
     (log / "mended").touch()
-    component["jobs"]["slow"]["component"]["command"] = "true"
     airflow.clear("batch_endpoint.failing", "one")
-    airflow.eventually(lambda: airflow.workers("step", "one"))
-    slow = airflow.eventually(lambda: [pid for pid in airflow.workers("step", "one") if (log / "slow").exists()])
-    assert slow
-    airflow.cli("jobs", "cancel", "failing", "one")
-    job = finish(airflow, "failing", "one", "failed")
-    assert (job["state"], states(job)["slow"]) == ("Canceled", "Canceled")
-    airflow.eventually(lambda: not airflow.workers("step", "one"), 60)
+    job = finish(airflow, "failing", "one")
+    assert set(states(job).values()) == {"Completed"}
     assert (log / "first").read_text() == "ran\n", "what is done is not done again"
+
+
+def test_a_canceled_pipeline_leaves_nothing_running(airflow: RealAirflow) -> None:
+    sleeping = step("sleep 300", DATA, {"made": "${{parent.outputs.made}}"}, {"data": "${{parent.inputs.data}}"})
+    deploy(airflow, "sleeping", pipeline({"sleep": sleeping}, DATA, {"made": ""}))
+    invoke(airflow, "sleeping", "canceled", data=airflow.inputs("small", 7))
+    (worker,) = airflow.eventually(lambda: airflow.workers("step", "canceled"))
+    airflow.eventually(lambda: airflow.job("sleeping", "canceled")["state"] == "Running")
+    airflow.cli("jobs", "cancel", "sleeping", "canceled")
+    airflow.eventually(lambda: not airflow.workers("step", "canceled"), 60)
+    job = airflow.job("sleeping", "canceled")
+    assert (job["state"], states(job)) == ("Canceled", {"sleep": "Canceled"})
 
 
 def test_another_dag_behind_an_endpoint(airflow: RealAirflow) -> None:
