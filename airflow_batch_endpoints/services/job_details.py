@@ -17,7 +17,6 @@ from airflow_batch_endpoints.database.models import JobRow
 from airflow_batch_endpoints.jobs import naming, tasks
 from airflow_batch_endpoints.jobs.states import TERMINAL, step_state
 from airflow_batch_endpoints.runs.projection import number, text
-from airflow_batch_endpoints.services.documents import seconds_between
 from airflow_batch_endpoints.services.resources import (
     Counts,
     Instance,
@@ -102,7 +101,7 @@ def _fields(row: JobRow) -> dict[str, Any]:
         "created": row.created_at.replace(microsecond=0),
         "started": row.started_at and row.started_at.replace(microsecond=0),
         "ended": row.ended_at and row.ended_at.replace(microsecond=0),
-        "seconds": seconds_between(row, datetime.now(UTC)),
+        "seconds": row.seconds(datetime.now(UTC)),
         "counts": Counts(
             listed=row.listed,
             succeeded=row.succeeded,
