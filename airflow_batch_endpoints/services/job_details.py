@@ -56,7 +56,7 @@ def details_of(session: Session, row: JobRow) -> JobDetails:
     is_running = row.state not in TERMINAL and seconds and done
     return JobDetails(
         **fields,
-        type=kind if kind in ("pipeline", "dag") else "model",
+        deployment_type=kind if kind in ("pipeline", "dag") else "model",
         inputs=_plain(consists_of.get("inputs")),
         outputs=_outputs(consists_of.get("outputs")),
         steps=_steps(row, rows, said, consists_of, pinned) if kind == "pipeline" else [],

@@ -145,8 +145,7 @@ class OtherRun(Resource):
 class JobDetails(Job):
     """A job with what each of its instances or steps does."""
 
-    type: Literal["model", "pipeline", "dag"] = "model"
-    """Of its deployment."""
+    deployment_type: Literal["model", "pipeline", "dag"] = "model"
     inputs: dict[str, Any] = {}
     """Inputs of a pipeline or of another DAG, as they were resolved."""
     outputs: dict[str, JobOutput] = {}

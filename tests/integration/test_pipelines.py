@@ -263,7 +263,7 @@ def test_another_dag_behind_an_endpoint(airflow: RealAirflow) -> None:
     airflow.wait("example_batch_other_dag", "example", "success")
     (example,) = airflow.runs("batch_endpoint.reports")
     job = airflow.job("reports", example)
-    assert (job["state"], job["type"]) == ("Completed", "dag")
+    assert (job["state"], job["deployment_type"]) == ("Completed", "dag")
     other = job["other_run"]
     assert airflow.state("example_nightly_report", other["run_id"]) == "success"
 

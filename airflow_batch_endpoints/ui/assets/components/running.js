@@ -27,7 +27,7 @@ const ORDER = ["running", "restarting", "up_for_retry", "deferred", "queued", "s
 const SAMPLES = 240;
 
 /** What a job goes through: where it is. */
-export const Stages = ({ job }) => html`<div class="stages">${STAGES[job.type].map(({ task, says }) => {
+export const Stages = ({ job }) => html`<div class="stages">${STAGES[job.deployment_type].map(({ task, says }) => {
   const shown = stateOf(job, task);
   return html`<div key=${task} class="stage ${shown ? tone(shown) : ""}">
     <span class="heading"><span class="name">${task}</span>${shown && html`<span class="small muted">${shown}</span>`}</span>

@@ -31,8 +31,8 @@ export function JobView({ endpoint, name, isTab = false }) {
     <${Header} job=${found} session=${session.data} isTab=${isTab} onChange=${job.reload} />
     <${Progress} job=${found} />
     <${Tabs} label="About the job" tabs=${[
-      WORK[found.type](found),
-      found.type === "model" && { id: "failures", name: "Failures", count: found.counts.failed },
+      WORK[found.deployment_type](found),
+      found.deployment_type === "model" && { id: "failures", name: "Failures", count: found.counts.failed },
       { id: "output", name: "Output" },
       { id: "documents", name: "What it ran" },
     ]} panel=${(open) => ({
@@ -51,10 +51,10 @@ const WORK = {
 };
 
 function Work({ job }) {
-  if (job.type === "pipeline") {
+  if (job.deployment_type === "pipeline") {
     return html`<${Steps} job=${job} />`;
   }
-  return job.type === "dag" ? html`<${OtherRun} job=${job} />` : html`<${Throughput} job=${job} /><${Instances} job=${job} />`;
+  return job.deployment_type === "dag" ? html`<${OtherRun} job=${job} />` : html`<${Throughput} job=${job} /><${Instances} job=${job} />`;
 }
 
 function Header({ job, session, isTab, onChange }) {
@@ -87,16 +87,16 @@ function Header({ job, session, isTab, onChange }) {
       <dl class="facts">
         <${Fact} label="Endpoint"><${Link} to=${path`/endpoints/${job.endpoint}`}>${job.endpoint}<//><//>
         <${Fact} label="Deployment">${job.deployment ?? "–"}<//>
-        ${job.type === "model" && html`<${Fact} label="Model">${model ? html`<a href=${model} target="_blank" rel="noopener noreferrer" onClick=${openElsewhere}>${job.model}</a>` : html`<span class="mono">${job.model ?? "–"}</span>`}<//>`}
+        ${job.deployment_type === "model" && html`<${Fact} label="Model">${model ? html`<a href=${model} target="_blank" rel="noopener noreferrer" onClick=${openElsewhere}>${job.model}</a>` : html`<span class="mono">${job.model ?? "–"}</span>`}<//>`}
         <${Fact} label="Invoked by">${job.invoker ?? "–"}<//>
         <${Fact} label="Created"><span title=${moment(job.created)}>${ago(job.created)}</span><//>
         <${Fact} label=${isOver ? "Ran for" : "Running for"}>${duration(job.seconds)}<//>
         <${Fact} label="Compute">${job.compute ?? "–"}<//>
         ${job.submission > 0 && html`<${Fact} label="Cleared">${job.submission} ${job.submission === 1 ? "time" : "times"}<//>`}
         ${job.replay_of && html`<${Fact} label="Replay of"><${Link} to=${path`/endpoints/${job.endpoint}/jobs/${job.replay_of}`}>${job.replay_of}<//><//>`}
-        ${job.type === "model" && html`<${Fact} label="Input"><span class="mono">${job.input ?? "–"}</span><//>`}
+        ${job.deployment_type === "model" && html`<${Fact} label="Input"><span class="mono">${job.input ?? "–"}</span><//>`}
         <${Given} job=${job} />
-        <${Fact} label=${job.type === "model" ? "Output" : "Folder"}><span class="mono">${job.output ?? "–"}</span> ${job.output && html`<${Copy} text=${job.output} class="quiet small" aria-label="Copy the output's URI" />`}<//>
+        <${Fact} label=${job.deployment_type === "model" ? "Output" : "Folder"}><span class="mono">${job.output ?? "–"}</span> ${job.output && html`<${Copy} text=${job.output} class="quiet small" aria-label="Copy the output's URI" />`}<//>
       </dl>
     </div>
     ${isAsked && html`<${Confirm} title="Cancel this job?" action="Cancel the job" onConfirm=${cancel} onClose=${() => setIsAsked(false)}>
@@ -107,8 +107,8 @@ function Header({ job, session, isTab, onChange }) {
 
 const Progress = ({ job }) => html`<section class="card" aria-label="Progress">
   <${Stages} job=${job} />
-  ${job.type === "model" && html`<${ItemProgress} job=${job} />`}
-  ${job.type === "pipeline" && html`<${StepProgress} steps=${job.steps} />`}
+  ${job.deployment_type === "model" && html`<${ItemProgress} job=${job} />`}
+  ${job.deployment_type === "pipeline" && html`<${StepProgress} steps=${job.steps} />`}
 </section>`;
 
 /** A share as a bar. */
