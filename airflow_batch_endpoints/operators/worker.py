@@ -19,7 +19,7 @@ from airflow.sdk.execution_time.context import NEVER_EXPIRE
 
 from airflow_batch_endpoints.computes.local import LocalWorker
 from airflow_batch_endpoints.computes.outcome import Outcome
-from airflow_batch_endpoints.jobs import environment, tasks
+from airflow_batch_endpoints.jobs import environment, handing, tasks
 from airflow_batch_endpoints.jobs.command_line import Command, worker_arguments
 from airflow_batch_endpoints.jobs.naming import dag_id
 from airflow_batch_endpoints.operators.job import (
@@ -315,7 +315,10 @@ class BatchWorkerOperator(BaseOperator):
         options = settings()
         variables = {"BATCH_ENDPOINTS_LEASE_SECONDS": str(options.lease_seconds)}
         if self._plans_job:
-            variables["BATCH_ENDPOINTS_JOB_SPEC"] = json.dumps(job)
+            try:
+                variables[handing.VARIABLE] = handing.pack(json.dumps(job))
+            except ValueError as error:
+                raise AirflowFailException(str(error)) from None
         if options.public_mlflow_tracking_uri:
             variables["MLFLOW_TRACKING_URI"] = options.public_mlflow_tracking_uri
         return variables
