@@ -21,8 +21,8 @@ def pack(text: str) -> str:
     packed = _MARK + base64.b64encode(zlib.compress(text.encode(), 9)).decode()
     if len(packed) > MAX_BYTES:
         raise ValueError(
-            f"the job takes {len(packed):,} bytes to hand to its worker, and {MAX_BYTES:,} is the most; make the commands of its steps "
-            "shorter (put them into their code), or split it"
+            f"the job takes {len(packed):,} bytes to hand to its worker, and {MAX_BYTES:,} is the most; make the commands of its "
+            "steps shorter (put them into their code), or split it"
         )
     return packed
 

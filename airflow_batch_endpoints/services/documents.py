@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import json
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from pydantic import ValidationError
 from sqlalchemy.orm import Session
 
 from airflow_batch_endpoints.config import settings
@@ -52,6 +54,7 @@ from airflow_batch_endpoints.services.resources import (
     Endpoint,
     Kind,
     Page,
+    Port,
     RecentJob,
     Revision,
     StoredDocument,
@@ -437,7 +440,16 @@ def _summaries(entry: Any, default: str | None) -> list[DeploymentSummary]:
     for name, summary in sorted(deployments.items()) if isinstance(deployments, dict) else ():
         told = summary if isinstance(summary, dict) else {}
         facts = {key: value for key, value in told.items() if isinstance(value, str)}
-        found.append(DeploymentSummary.model_validate({**facts, "name": name, "is_default": name == default}))
+        ports = {kind: _ports(told.get(kind)) for kind in ("inputs", "outputs")}
+        found.append(DeploymentSummary.model_validate({**facts, **ports, "name": name, "is_default": name == default}))
+    return found
+
+
+def _ports(told: Any) -> dict[str, Port]:
+    found = {}
+    for name, entry in told.items() if isinstance(told, dict) else ():
+        with contextlib.suppress(ValidationError):
+            found[str(name)] = Port.model_validate(entry)
     return found
 
 

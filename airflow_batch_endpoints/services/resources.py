@@ -172,14 +172,29 @@ class RecentJob(Resource):
     seconds: float | None = None
 
 
+class Port(Resource):
+    """A named input or output of a deployment."""
+
+    type: str | None = None
+    required: bool = False
+    default: bool | int | float | str | None = None
+    description: str | None = None
+    enum: list[bool | int | float | str] | None = None
+    """The values that it may have, if not any."""
+
+
 class DeploymentSummary(Resource):
-    """A deployment as far as a list needs it."""
+    """A deployment as far as a list and a form need it."""
 
     name: str
     type: str | None = None
     compute: str | None = None
     description: str | None = None
     is_default: bool = False
+    inputs: dict[str, Port] = {}
+    """Named inputs of a pipeline, and the defaults of another DAG."""
+    outputs: dict[str, Port] = {}
+    """Named outputs of a pipeline."""
 
 
 class Endpoint(Resource):
