@@ -23,9 +23,10 @@ def worker_arguments(
     :param instance: number of the instance, for ``score``.
     :param step: name of a pipeline's step: for ``step``, and for the three others when the step is a parallel one.
     """
-    arguments = [command, "--submission", submission]
+    arguments: list[str] = [command]
     if command != "plan" or step is not None:
         arguments += ["--output-uri", job["output_uri"], "--job", job["job"]]
+    arguments += ["--submission", submission]
     if command == "score":
         arguments += ["--instance", str(instance or 0)]
     return arguments if step is None else [*arguments, "--step", step]
