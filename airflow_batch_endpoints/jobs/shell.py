@@ -4,7 +4,7 @@ Every ``${{inputs.x}}`` becomes a reference to an environment variable that hold
 variable holds as commands, whatever quotes, dollars or semicolons are in it - with one exception, arithmetic, where only numbers
 are let in. The quotes around an expression decide nothing about safety; they are followed so that a value stays one argument.
 
-What a command hands to another interpreter by its own will (``eval``, ``python -c``, ``let``) is that command's affair.
+What a command hands to another interpreter by its own will (``eval``, ``sh -c``, ``python -c``) is that command's affair.
 """
 
 from __future__ import annotations
@@ -24,6 +24,11 @@ _EXPRESSION = re.compile(r"\$\{\{\s*(inputs|outputs)\.([A-Za-z0-9_]+)\s*\}\}")
 _OPTIONAL = re.compile(r"\$\[\[(.*?)\]\]", re.DOTALL)
 _HERE_DOCUMENT = re.compile(r"<<(-?)[ \t]*((?:'[^'\n]*'|\"[^\"\n]*\"|\\.|[^\s;&|<>()'\"\\`$])+)")
 _SUBSCRIPT = re.compile(r"(?:^|[\s;|&(])[A-Za-z_]\w*\[[^\]\s]*\Z")
+_EVALUATED = re.compile(
+    r"(?:^|[;|&(\n]|\b(?:if|elif|then|else|while|until|do|!)\s)\s*"
+    r"(?:let\s[^;|&\n]*|(?:test|\[|printf)\s(?:[^;|&\n]*\s)?-v\s+[\"']?)\Z"
+)
+"""What stands before an argument that bash reads as arithmetic, or as a name with a subscript."""
 _CONDITION = re.compile(r"\[\[\s.*?\s\]\]", re.DOTALL)
 _COUNTING = re.compile(r"(?:^|\s)-(?:eq|ne|lt|le|gt|ge|v|R)\s")
 
@@ -165,16 +170,8 @@ class _Scanner:
     # -- expressions --------------------------------------------------------------------------------------------------
 
     def _expression(self) -> None:
-        match = self._match()
-        if self._contexts[-1] in ("double", "here"):
-            self._out.append(self._reference(match))
-            return
-        if self._names.kind(match) != "number" and _SUBSCRIPT.search(self._text[: match.start()]):
-            raise UserError(
-                f"the command has {match[0]} in a subscript, which the shell reads as arithmetic; only numbers and truth "
-                "values may stand there"
-            )
-        self._out.append(f'"{self._reference(match)}"')
+        reference = self._reference(self._match())
+        self._out.append(reference if self._contexts[-1] in ("double", "here") else f'"{reference}"')
 
     def _match(self) -> re.Match[str]:
         match = _EXPRESSION.match(self._text, self._at)
@@ -190,6 +187,13 @@ class _Scanner:
         if self._names.kind(match) == "absent":
             raise UserError(
                 f"the command needs {match[0]}, an optional input that is not given; put what names it into $[[ ]], or give it"
+            )
+        before = self._text[: match.start()]
+        is_read = self._contexts[0] != "here" and (_SUBSCRIPT.search(before) or _EVALUATED.search(before))
+        if is_read and self._names.kind(match) != "number":
+            raise UserError(
+                f"the command has {match[0]} where bash reads arithmetic (a subscript, let, -v); only numbers and truth values may "
+                "stand there"
             )
         return f"${{{variable(match[1], match[2])}}}"
 

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,7 @@ def is_registered(uri: str) -> bool:
     return uri.startswith(_REGISTRY_SCHEMES)
 
 
+@cache
 def locate(uri: str) -> tuple[str, str]:
     """Return the concrete version that a URI of MLflow stands for, and the URI of its files.
 

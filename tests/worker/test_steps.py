@@ -1,129 +1,20 @@
-"""Steps of a pipeline, by the real worker processes."""
+"""Steps of a pipeline: published once, whatever dies; used again when nothing has changed."""
 
 from __future__ import annotations
 
-import json
 import os
-import shutil
 import signal
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.worker.conftest import children, eventually
-
-PREPARE = """
-import argparse, pathlib, statistics
-parser = argparse.ArgumentParser()
-parser.add_argument("--data"); parser.add_argument("--scale", type=float)
-parser.add_argument("--prepared"); parser.add_argument("--center")
-options = parser.parse_args()
-rows = {path.name: [float(line) for line in path.read_text().split()] for path in sorted(pathlib.Path(options.data).glob("*.csv"))}
-center = statistics.fmean(value for values in rows.values() for value in values)
-pathlib.Path(options.center).write_text(repr(center))
-for name, values in rows.items():
-    pathlib.Path(options.prepared, name).write_text("".join(f"{(value - center) * options.scale!r}\\n" for value in values))
-print("center is", center)
-"""
-SCORE = """
-import pathlib, sys
-prepared, center, scores = sys.argv[1:]
-center = float(pathlib.Path(center).read_text())
-lines = [f"{path.name},{float(line) + center!r}" for path in sorted(pathlib.Path(prepared).glob("*.csv")) for line in path.open()]
-pathlib.Path(scores).write_text("\\n".join(lines))
-"""
-DATA = {"a.csv": "1\n2\n", "b.csv": "4\n", "_hidden.csv": "100\n"}
-
-
-@dataclass
-class Pipeline:
-    """One pipeline job in a folder of its own."""
-
-    folder: Path
-    name: str = "job-1"
-    inputs: dict[str, Any] = field(default_factory=dict)
-    outputs: dict[str, Any] = field(default_factory=dict)
-    graph: list[dict[str, Any]] = field(default_factory=list)
-    spec: dict[str, Any] = field(default_factory=dict)
-    environment: dict[str, str] = field(default_factory=dict)
-    processes: list[subprocess.Popen[str]] = field(default_factory=list)
-    output_uri: str = ""
-    log: str = ""
-
-    def __post_init__(self) -> None:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        self.output_uri = self.output_uri or self.output.as_uri()
-
-    @property
-    def output(self) -> Path:
-        return self.folder / "out"
-
-    def code(self, **files: str) -> str:
-        folder = self.folder / "code"
-        folder.mkdir(exist_ok=True)
-        for name, content in files.items():
-            (folder / f"{name}.py").write_text(content)
-        return folder.as_uri()
-
-    def step(self, step: str, command: str | None, **fields: Any) -> Pipeline:
-        self.graph.append({"name": step, "command": command, **fields})
-        return self
-
-    def start(self, command: str, *arguments: str, submission: str = "0") -> subprocess.Popen[str]:
-        spec = {
-            "type": "pipeline", "endpoint": "e", "deployment": "d", "job": self.name, "input_uri": "", "output_uri": self.output_uri,
-            "inputs": self.inputs, "outputs": self.outputs, "graph": self.graph, **self.spec,
-        }  # fmt: skip
-        options = ["--submission", submission, *arguments]
-        if command != "plan" or arguments:
-            options += ["--output-uri", self.output_uri, "--job", self.name]
-        process = subprocess.Popen(
-            [sys.executable, "-m", "airflow_batch_endpoints.worker", command, *options],
-            env={
-                **os.environ,
-                "BATCH_ENDPOINTS_JOB_SPEC": json.dumps(spec),
-                "BATCH_ENDPOINTS_RESULT": str(self.folder / "result.json"),
-                **self.environment,
-            },
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            start_new_session=True,
-        )
-        self.processes.append(process)
-        return process
-
-    def do(self, command: str, *arguments: str, code: int = 0, submission: str = "0") -> dict[str, Any]:
-        process = self.start(command, *arguments, submission=submission)
-        self.log, _ = process.communicate(timeout=120)
-        assert process.returncode == code, self.log
-        assert "Traceback (most recent call last)" not in self.log or code == 2, self.log
-        return dict(json.loads((self.folder / "result.json").read_text()))
-
-    def do_step(self, step: str, code: int = 0, submission: str = "0") -> dict[str, Any]:
-        return self.do("step", "--step", step, code=code, submission=submission)
-
-    def run(self) -> dict[str, Any]:
-        self.do("plan")
-        for step in self.graph:
-            self.do_step(step["name"])
-        return self.do("publish")
-
-    def done(self, step: str) -> dict[str, Any]:
-        return dict(json.loads((self.output / "_batch/steps" / step / "done.json").read_text()))
-
-    def manifest(self) -> dict[str, Any]:
-        return dict(json.loads((self.output / "manifest.json").read_text()))
-
-    def failing(self, step: str, code: int = 2) -> str:
-        self.do("plan")
-        error = self.do_step(step, code=code)["error"]
-        return str(error["message"])
+from airflow_batch_endpoints.jobs.pipeline import PipelineSpec
+from airflow_batch_endpoints.storage.local import LocalStore
+from airflow_batch_endpoints.worker.commands import plan, publish, step
+from tests.worker.conftest import eventually
+from tests.worker.pipelines import Pipeline, by_hand, published, two_steps
 
 
 @pytest.fixture
@@ -136,71 +27,16 @@ def make(tmp_path: Path) -> Iterator[Callable[..., Pipeline]]:
 
     yield make
     for pipeline in pipelines:
-        for process in pipeline.processes:
-            if process.poll() is None:
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-            if process.stdout:
-                process.stdout.close()
+        pipeline.end()
 
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
     folder = tmp_path / "data"
     folder.mkdir()
-    for name, content in DATA.items():
+    for name, content in {"a.csv": "1\n2\n", "b.csv": "4\n", "_hidden.csv": "100\n"}.items():
         (folder / name).write_text(content)
     return folder
-
-
-def two_steps(pipeline: Pipeline, data: str, scale: float = 2.0) -> Pipeline:
-    """Center and scale numbers; then undo the one and keep the other."""
-    code = pipeline.code(prepare=PREPARE, score=SCORE)
-    pipeline.inputs = {"data": data, "scale": scale}
-    pipeline.step(
-        "prepare",
-        "python prepare.py --data ${{inputs.data}} --scale ${{inputs.scale}} --prepared ${{outputs.prepared}} "
-        "--center ${{outputs.center}}",
-        code_uri=code,
-        inputs={"data": {"type": "uri_folder", "value": data}, "scale": {"type": "number", "value": scale}},
-        outputs={"prepared": {"type": "uri_folder"}, "center": {"type": "uri_file"}},
-    )
-    pipeline.step(
-        "score",
-        "python score.py ${{inputs.prepared}} ${{inputs.center}} ${{outputs.scores}}",
-        code_uri=code,
-        inputs={
-            "prepared": {"type": "uri_folder", "source": {"step": "prepare", "output": "prepared"}},
-            "center": {"type": "uri_file", "source": {"step": "prepare", "output": "center"}},
-        },
-        outputs={"scores": {"type": "uri_file"}},
-    )
-    pipeline.outputs = {
-        "scores": {"made_by": {"step": "score", "output": "scores"}, "type": "uri_file", "uri": f"{pipeline.output_uri}/scores.csv"},
-        "prepared": {
-            "made_by": {"step": "prepare", "output": "prepared"}, "type": "uri_folder", "uri": f"{pipeline.output_uri}/prepared",
-        },
-    }  # fmt: skip
-    return pipeline
-
-
-def by_hand(folder: Path, data: Path, scale: float = 2.0) -> dict[str, bytes]:
-    """The same two steps without us."""
-    prepared, center, scores = folder / "prepared", folder / "center", folder / "scores"
-    prepared.mkdir(parents=True)
-    for source, *arguments in (
-        (PREPARE, "--data", data, "--scale", scale, "--prepared", prepared, "--center", center),
-        (SCORE, prepared, center, scores),
-    ):
-        subprocess.run([sys.executable, "-c", source, *map(str, arguments)], check=True, capture_output=True)
-    return {
-        "scores.csv": scores.read_bytes(),
-        **{f"prepared/{path.name}": path.read_bytes() for path in prepared.iterdir()},
-    }
-
-
-def published(pipeline: Pipeline) -> dict[str, bytes]:
-    return {file["name"]: (pipeline.output / file["name"]).read_bytes() for file in pipeline.manifest()["files"]}
 
 
 def test_two_steps_equal_the_same_steps_by_hand(make: Callable[..., Pipeline], data: Path, tmp_path: Path) -> None:
@@ -211,19 +47,224 @@ def test_two_steps_equal_the_same_steps_by_hand(make: Callable[..., Pipeline], d
     assert published(pipeline) == by_hand(tmp_path / "hand", data)
     manifest = pipeline.manifest()
     assert manifest["inputs"] == {"data": data.as_uri(), "scale": 2.0}
-    assert {name: step["state"] for name, step in manifest["steps"].items()} == {
+    assert {name: one["state"] for name, one in manifest["steps"].items()} == {
         "prepare": "Completed",
         "score": "Completed",
     }
     assert sorted(path.name for path in pipeline.output.iterdir()) == [
-        "_batch",
-        "manifest.json",
-        "prepared",
-        "scores.csv",
-    ]
+        "_batch", "manifest.json", "prepared", "scores.csv",
+    ]  # fmt: skip
     # Every command again changes nothing.
-    before = pipeline.manifest()
     assert pipeline.do("plan")["instances"] == 0
     assert pipeline.do_step("prepare")["reused_from"] is None
     assert pipeline.do("publish")["state"] == "Completed"
-    assert pipeline.manifest() == before
+    assert pipeline.manifest() == manifest
+
+
+# -- losses -------------------------------------------------------------------------------------------------------------
+
+
+def test_killed_at_every_step_and_resumed_gives_the_same(
+    make: Callable[..., Pipeline], data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every operation of the store, of every command, is where a process dies once."""
+    expected = by_hand(tmp_path / "hand", data)
+    pipeline = two_steps(make(spec={"reuse_uri": (tmp_path / "reuse").as_uri()}), data.as_uri())
+    job = (pipeline.output_uri, pipeline.name, "0")
+    commands: list[Callable[[], Any]] = [
+        lambda: plan.run(PipelineSpec.model_validate(pipeline.specification()), submission="0"),
+        lambda: step.run(*job, step="prepare"),
+        lambda: step.run(*job, step="score"),
+        lambda: publish.run(*job),
+    ]
+
+    class Killed(BaseException):
+        pass
+
+    kills = 0
+    for command in commands:
+        for operation in range(1, 60):
+            with monkeypatch.context() as patch:
+                left = operation
+
+                def dying(name: str) -> Any:
+                    method = getattr(LocalStore, name)
+
+                    def call(self: LocalStore, *arguments: Any) -> Any:
+                        nonlocal left
+                        left -= 1
+                        if left == 0:
+                            raise Killed
+                        return method(self, *arguments)
+
+                    return call
+
+                for name in ("create", "write", "writer", "delete", "read", "list", "copy"):
+                    patch.setattr(LocalStore, name, dying(name))
+                try:
+                    command()
+                except Killed:
+                    kills += 1
+                    continue
+                break
+        else:
+            pytest.fail("a command never came to its end")
+        command()
+    assert kills > 20
+    assert published(pipeline) == expected
+    steps = pipeline.output / "_batch/steps"
+    for name in ("prepare", "score"):
+        folders = [path.name for path in (steps / name).iterdir() if path.is_dir()]
+        assert folders == [pipeline.done(name)["incarnation"]], "what died is removed"
+
+
+SLOW = """
+echo partial > ${{outputs.made}}/partial
+echo $$ > ${{inputs.marks}}/shell; sleep 300 & echo $! > ${{inputs.marks}}/child
+setsid sleep 300 & echo $! > ${{inputs.marks}}/escaped
+while [ ! -e ${{inputs.marks}}/go ]; do sleep 0.05; done
+rm ${{outputs.made}}/partial; echo whole > ${{outputs.made}}/whole
+"""
+
+
+@pytest.fixture
+def slow(make: Callable[..., Pipeline], tmp_path: Path) -> Pipeline:
+    """A step that waits for a mark, with processes of its own, one of which has left the process group."""
+    (tmp_path / "marks").mkdir()
+    pipeline = make()
+    given = {"marks": {"type": "uri_folder", "value": (tmp_path / "marks").as_uri(), "mode": "ro_mount"}}
+    return pipeline.step("slow", SLOW, inputs=given, outputs={"made": {"type": "uri_folder"}})
+
+
+def marks(slow: Pipeline) -> Path:
+    return slow.folder.parent / "marks"
+
+
+def its_processes(slow: Pipeline) -> list[int]:
+    names = ("shell", "child", "escaped")
+    eventually(lambda: all((marks(slow) / name).exists() and (marks(slow) / name).read_text() for name in names))
+    return [int((marks(slow) / name).read_text()) for name in names]
+
+
+def are_gone(pids: list[int]) -> bool:
+    return not any(Path(f"/proc/{pid}").exists() for pid in pids)
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_worker_that_ends_takes_its_command_along(slow: Pipeline, number: signal.Signals) -> None:
+    slow.do("plan")
+    worker = slow.start("step", "--step", "slow")
+    pids = its_processes(slow)
+    worker.send_signal(number)
+    output, _ = worker.communicate(timeout=30)
+    assert worker.returncode == (4 if number == signal.SIGTERM else -9), output
+    eventually(lambda: are_gone(pids))
+    assert slow.do("publish", code=5)["error"]["type"] == "IncompleteError"
+    (marks(slow) / "go").write_text("")
+    slow.do_step("slow")
+    (made,) = slow.done("slow")["outputs"].values()
+    assert [file["name"] for file in made["files"]] == ["whole"]
+    assert are_gone(its_processes(slow)), "nothing of a command outlives it"
+
+
+def test_two_workers_of_one_step_agree(slow: Pipeline) -> None:
+    slow.do("plan")
+    workers = [slow.start("step", "--step", "slow") for _ in range(2)]
+    steps = slow.output / "_batch/steps/slow"
+    eventually(lambda: len(list(steps.glob("*/made/partial"))) == 2)
+    (marks(slow) / "go").write_text("")
+    logs = [worker.communicate(timeout=60)[0] for worker in workers]
+    assert [worker.returncode for worker in workers] == [0, 0], logs
+    done = slow.done("slow")
+    assert [path.name for path in steps.iterdir() if path.is_dir()] == [done["incarnation"]]
+    assert slow.do_step("slow")["outputs"] == {"made": done["outputs"]["made"]["uri"]}
+
+
+# -- reuse --------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def jobs(make: Callable[..., Pipeline], data: Path, tmp_path: Path) -> Callable[..., Pipeline]:
+    """Runs one job after another of the same deployment."""
+
+    def run(name: str, *, scale: float = 2.0, **spec: Any) -> Pipeline:
+        pipeline = make(name, name=name, spec={"reuse_uri": (tmp_path / "reuse").as_uri(), **spec})
+        two_steps(pipeline, data.as_uri(), scale).run()
+        return pipeline
+
+    return run
+
+
+def reused(pipeline: Pipeline) -> dict[str, str | None]:
+    steps = pipeline.manifest()["steps"]
+    return {name: one["reused_from"] and one["reused_from"]["job"] for name, one in steps.items()}
+
+
+def test_equal_steps_are_done_once(jobs: Callable[..., Pipeline], data: Path) -> None:
+    first = jobs("first")
+    assert reused(first) == {"prepare": None, "score": None}
+    second = jobs("second")
+    assert reused(second) == {"prepare": "first", "score": "first"}
+    assert published(second) == published(first)
+    assert second.do("publish")["reused"] == ["prepare", "score"]
+    assert reused(jobs("third")) == {"prepare": "first", "score": "first"}, "it says who made it, not who used it"
+    assert reused(jobs("forced", force_rerun=True)) == {"prepare": None, "score": None}
+    assert reused(jobs("scaled", scale=3.0)) == {"prepare": None, "score": None}
+    os.utime(data / "a.csv", ns=(1, 1))
+    touched = jobs("touched")
+    assert reused(touched)["prepare"] is None, "the store says that its content may be another"
+    assert reused(touched)["score"] is not None, "what was made of it was the same"
+
+
+@pytest.mark.parametrize("what", ["changed", "removed", "added"])
+def test_outputs_that_are_not_what_they_were_are_not_used_again(jobs: Callable[..., Pipeline], what: str) -> None:
+    first = jobs("first")
+    expected = published(first)
+    prepared = Path(first.done("prepare")["outputs"]["prepared"]["uri"].removeprefix("file://"))
+    if what == "changed":
+        (prepared / "a.csv").write_text("1\n")
+    elif what == "removed":
+        (prepared / "a.csv").unlink()
+    else:
+        (prepared / "c.csv").write_text("1\n")
+    second = jobs("second")
+    assert reused(second) == {"prepare": None, "score": "first"}
+    assert published(second) == expected
+    assert reused(jobs("third")) == {"prepare": "second", "score": "first"}
+
+
+@pytest.mark.parametrize(
+    ("changes", "is_reused"),
+    [
+        ({}, True),
+        ({"launch": {"resources": {"requests": {"cpu": "2"}}}}, True),
+        ({"timeout": 60}, True),
+        ({"command": "echo  made > ${{outputs.made}}"}, False),
+        ({"environment_variables": {"MODE": "2"}}, False),
+        ({"is_deterministic": False}, False),
+        ({"outputs": {"made": {"type": "custom_model"}}}, False),
+    ],
+)
+def test_what_decides_whether_a_step_is_the_same(
+    make: Callable[..., Pipeline], tmp_path: Path, changes: dict[str, Any], is_reused: bool
+) -> None:
+    reuse = {"reuse_uri": (tmp_path / "reuse").as_uri()}
+    fields: dict[str, Any] = {"command": "echo made > ${{outputs.made}}", "outputs": {"made": {"type": "uri_file"}}}
+    for name, change in (("first", {}), ("second", changes)):
+        pipeline = make(name, name=name, spec=reuse).step("one", **{**fields, **change})
+        if name == "second" and pipeline.graph[0]["outputs"]["made"]["type"] == "custom_model":
+            pipeline.graph[0]["command"] = "true; " + fields["command"].replace("made}}", "made}}/model")
+        pipeline.do("plan")
+        result = pipeline.do_step("one")
+    assert result["reused_from"] == ({"job": "first", "step": "one"} if is_reused else None)
+
+
+def test_code_that_changed_is_run(make: Callable[..., Pipeline], tmp_path: Path) -> None:
+    for number, (name, is_reused) in enumerate({"1": False, "2": True, "3": False}.items()):
+        pipeline = make(name, name=name, spec={"reuse_uri": (tmp_path / "reuse").as_uri()})
+        code = pipeline.code(make=f"print({number // 2})")
+        pipeline.step(
+            "one", "python make.py > ${{outputs.made}}", code_uri=code, outputs={"made": {"type": "uri_file"}}
+        )
+        pipeline.do("plan")
+        assert (pipeline.do_step("one")["reused_from"] is not None) == is_reused

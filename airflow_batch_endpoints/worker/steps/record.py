@@ -40,10 +40,10 @@ class StepRecord:
                 )
             log.info("another process has finished step %s; its outputs count", self._step)
             done = first
-        self._sweep(done)
+        self.tidy(done)
         return done
 
-    def _sweep(self, done: StepDone) -> None:
+    def tidy(self, done: StepDone) -> None:
         """Remove what incarnations made that have not published. One that still works fails, and takes what is published."""
         kept = {layout.step_outputs(self._step, done.incarnation), layout.step_job(self._step)}
         for key in self._store.list(layout.step(self._step)):

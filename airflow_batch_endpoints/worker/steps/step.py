@@ -117,6 +117,7 @@ class Step:
         if done is None:
             return None
         log.info("step %s is done already", self.spec.name)
+        self.record.tidy(done)
         self.finished.note(done)
         return result(done)
 
