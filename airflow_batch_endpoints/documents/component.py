@@ -13,7 +13,8 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, field_validator, model_validator
 
 from airflow_batch_endpoints.documents import sizes
-from airflow_batch_endpoints.documents.base import Document, Part, Tags
+from airflow_batch_endpoints.documents.assets import VersionedAsset
+from airflow_batch_endpoints.documents.base import Part, Tags
 from airflow_batch_endpoints.documents.deployment import (
     EnvironmentOrName,
     EnvironmentVariables,
@@ -36,6 +37,7 @@ from airflow_batch_endpoints.documents.ports import (
     PortType,
     type_of,
 )
+from airflow_batch_endpoints.documents.references import AssetName
 
 KINDS = ("command", "parallel", "pipeline")
 _OTHER_KINDS = {
@@ -47,17 +49,6 @@ _OTHER_KINDS = {
 }
 MAX_COMMAND = 50_000
 _STEP_NAME = re.compile(rf"{IDENTIFIER}\Z")
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,254}\Z")
-
-
-def _name(value: str) -> str:
-    if not _NAME.match(value):
-        raise ValueError("a name: up to 255 letters, digits and any of . _ -")
-    return value
-
-
-def _version(value: Any) -> Any:
-    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
 
 
 def _step_name(value: str) -> str:
@@ -66,16 +57,12 @@ def _step_name(value: str) -> str:
     return value
 
 
-class _Component(Document):
+class _Component(VersionedAsset):
     """What all components have."""
 
-    name: Annotated[str, AfterValidator(_name)] | None = None
+    name: AssetName | None = None  # type: ignore[assignment]
     """``None`` for one that is written out in a pipeline."""
-    version: Annotated[str | None, BeforeValidator(_version)] = None
     display_name: str | None = None
-    description: str | None = None
-    tags: Tags = {}
-    properties: dict[str, Any] = {}
     is_deterministic: bool = True
     """Whether equal inputs give equal outputs, so that outputs may be used again."""
     inputs: dict[PortName, ComponentInput] = {}
