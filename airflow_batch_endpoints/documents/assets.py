@@ -119,6 +119,3 @@ class ModelAsset(Document):
         ):
             raise ValueError("a path, runs:/<run id>/<path>, or a URI of file, s3, gs, gcs, abfs, abfss, az or adl")
         return value
-
-
-Asset = DataAsset | ModelAsset | EnvironmentAsset

@@ -13,8 +13,10 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, field_validator, model_validator
 
 from airflow_batch_endpoints.documents import sizes
-from airflow_batch_endpoints.documents.base import Document, Part, Tags
+from airflow_batch_endpoints.documents.assets import VersionedAsset
+from airflow_batch_endpoints.documents.base import Part, Tags
 from airflow_batch_endpoints.documents.deployment import (
+    Environment,
     EnvironmentOrName,
     EnvironmentVariables,
     ErrorThreshold,
@@ -36,6 +38,7 @@ from airflow_batch_endpoints.documents.ports import (
     PortType,
     type_of,
 )
+from airflow_batch_endpoints.documents.references import AssetName
 
 KINDS = ("command", "parallel", "pipeline")
 _OTHER_KINDS = {
@@ -47,17 +50,6 @@ _OTHER_KINDS = {
 }
 MAX_COMMAND = 50_000
 _STEP_NAME = re.compile(rf"{IDENTIFIER}\Z")
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,254}\Z")
-
-
-def _name(value: str) -> str:
-    if not _NAME.match(value):
-        raise ValueError("a name: up to 255 letters, digits and any of . _ -")
-    return value
-
-
-def _version(value: Any) -> Any:
-    return str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
 
 
 def _step_name(value: str) -> str:
@@ -66,16 +58,12 @@ def _step_name(value: str) -> str:
     return value
 
 
-class _Component(Document):
+class _Component(VersionedAsset):
     """What all components have."""
 
-    name: Annotated[str, AfterValidator(_name)] | None = None
+    name: AssetName | None = None  # type: ignore[assignment]
     """``None`` for one that is written out in a pipeline."""
-    version: Annotated[str | None, BeforeValidator(_version)] = None
     display_name: str | None = None
-    description: str | None = None
-    tags: Tags = {}
-    properties: dict[str, Any] = {}
     is_deterministic: bool = True
     """Whether equal inputs give equal outputs, so that outputs may be used again."""
     inputs: dict[PortName, ComponentInput] = {}
@@ -211,6 +199,43 @@ class ParallelComponent(_Component):
         if isinstance(data, dict) and isinstance(data.get("logging_level"), str):
             return {**data, "logging_level": data["logging_level"].lower()}
         return data
+
+    # What a step needs of its component, whatever its kind:
+
+    @property
+    def command(self) -> None:
+        """No command line: there is a script."""
+        return
+
+    @property
+    def code(self) -> str:
+        """Folder of the script."""
+        return self.task.code
+
+    @property
+    def environment(self) -> Environment | None:
+        """What the script runs in."""
+        return self.task.environment
+
+    @property
+    def limits(self) -> Limits:
+        """No limit of the whole."""
+        return Limits()
+
+    @property
+    def threshold(self) -> int | str:
+        """How many items may fail: what both thresholds allow."""
+        found = [given for given in (self.error_threshold, self.mini_batch_error_threshold) if given != -1]
+        return min(found, key=lambda given: int(given)) if len(found) == 2 else found[0] if found else -1
+
+    @model_validator(mode="after")
+    def _one_threshold(self) -> ParallelComponent:
+        given = (self.error_threshold, self.mini_batch_error_threshold)
+        if -1 not in given and any(isinstance(threshold, str) for threshold in given):
+            raise FieldError(
+                "mini_batch_error_threshold", "stands beside error_threshold; keep one, when one is a share"
+            )
+        return self
 
     @field_validator("mini_batch_size")
     @classmethod

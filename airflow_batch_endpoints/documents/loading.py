@@ -9,10 +9,10 @@ from typing import Any
 import yaml
 
 from airflow_batch_endpoints.documents import validation
-from airflow_batch_endpoints.documents.assets import DataAsset, EnvironmentAsset, ModelAsset
+from airflow_batch_endpoints.documents.assets import DataAsset, EnvironmentAsset, ModelAsset, VersionedAsset
 from airflow_batch_endpoints.documents.base import Document
 from airflow_batch_endpoints.documents.component import PipelineComponent
-from airflow_batch_endpoints.documents.component_files import ComponentFiles
+from airflow_batch_endpoints.documents.component_files import COMPONENTS, ComponentFiles
 from airflow_batch_endpoints.documents.compute import KubernetesCompute, LocalCompute
 from airflow_batch_endpoints.documents.datastore import DATASTORES, NOT_SUPPORTED
 from airflow_batch_endpoints.documents.deployment import ModelDeployment
@@ -75,6 +75,8 @@ def complete(document: Document, source: str, base: Path, within: Path | None = 
     files = ComponentFiles(base, source, within, lambda path: parse(_read(path), str(path)))
     if isinstance(document, PipelineDeployment):
         document = _with_component(document, files)
+    elif isinstance(document, PipelineComponent):
+        document = files.within(document)
     problems = files.problems or [
         problem for beside in paths(document) for problem in _check_path(base, beside, source, within)
     ]
@@ -91,7 +93,10 @@ def from_data(data: Any, source: str) -> Document:
         )
     kind = _kind(data, source)
     is_flat = kind is ModelDeployment and "settings" not in data and "type" not in data
-    return validation.validate(kind, data, source, is_flat=is_flat)
+    document = validation.validate(kind, data, source, is_flat=is_flat)
+    if isinstance(document, VersionedAsset) and document.name is None:
+        raise DocumentError([Problem(source, "name", "missing; it is required")])
+    return document
 
 
 def _kind(data: dict[str, Any], source: str) -> type[Document]:
@@ -109,6 +114,8 @@ def _kind(data: dict[str, Any], source: str) -> type[Document]:
             kind is None and ("component" in data or "job_definition" in data or "pipelineComponent" in schema)
         )
         return PipelineDeployment if is_pipeline else ModelDeployment
+    if kind == "pipeline" and ("component" in data or "job_definition" in data):
+        return PipelineDeployment
     if kind is None:
         return _by_schema(schema) or _by_fields(data, source)
     if isinstance(kind, str) and kind in NOT_SUPPORTED:
@@ -116,8 +123,8 @@ def _kind(data: dict[str, Any], source: str) -> type[Document]:
     if not isinstance(kind, str) or kind not in _TYPES:
         allowed = (
             "local or kubernetes for a compute, model or pipeline for a deployment (which has an endpoint_name), uri_file or "
-            "uri_folder for a data asset, mlflow_model or custom_model for a model, uri, azure_blob or azure_data_lake_gen2 for a "
-            "data store"
+            "uri_folder for a data asset, mlflow_model or custom_model for a model, command, parallel or pipeline for a component, "
+            "uri, azure_blob or azure_data_lake_gen2 for a data store"
         )
         raise DocumentError([Problem(source, "type", f"found {validation.shown(kind)}, expected {allowed}")])
     return _TYPES[kind]
@@ -126,9 +133,15 @@ def _kind(data: dict[str, Any], source: str) -> type[Document]:
 _TYPES: dict[str, type[Document]] = {
     **dict.fromkeys(("uri_file", "uri_folder", "mltable"), DataAsset),
     **dict.fromkeys(("mlflow_model", "custom_model", "triton_model"), ModelAsset),
+    **COMPONENTS,
     **DATASTORES,
 }
-_SCHEMAS: dict[str, type[Document]] = {"data": DataAsset, "environment": EnvironmentAsset, "model": ModelAsset}
+_SCHEMAS: dict[str, type[Document]] = {
+    "data": DataAsset,
+    "environment": EnvironmentAsset,
+    "model": ModelAsset,
+    **{f"{kind}Component": component for kind, component in COMPONENTS.items()},
+}
 
 
 def _by_schema(schema: str) -> type[Document] | None:
@@ -241,7 +254,7 @@ def _with_component(document: PipelineDeployment, files: ComponentFiles) -> Pipe
     if document.component is None:
         return document
     if isinstance(document.component, PipelineComponent):
-        return document.model_copy(update={"component": files.within(document.component, "component")})
+        return document.model_copy(update={"component": files.within(document.component, "component.")})
     if is_reference(document.component):
         return document
     found = files.component(document.component, "component")

@@ -6,10 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from airflow_batch_endpoints.documents.assets import DataAsset, EnvironmentAsset
+from airflow_batch_endpoints.documents.assets import DataAsset
 from airflow_batch_endpoints.documents.base import Document
 from airflow_batch_endpoints.documents.datastore import Datastore
-from airflow_batch_endpoints.documents.deployment import Environment, ModelDeployment
 from airflow_batch_endpoints.documents.references import (
     Reference,
     StoreReference,
@@ -17,10 +16,11 @@ from airflow_batch_endpoints.documents.references import (
     parse_place,
 )
 from airflow_batch_endpoints.exceptions import Problem, ReachError, UserError
-from airflow_batch_endpoints.storage.reach import is_within
+from airflow_batch_endpoints.storage.reach import check_reach, is_within
 from airflow_batch_endpoints.storage.uris import join, normalise, shown
 
 if TYPE_CHECKING:
+    from airflow_batch_endpoints.config import Settings
     from airflow_batch_endpoints.registry.registry import Change, Registry
 
 
@@ -75,20 +75,28 @@ def _in_store(registry: Registry, reference: StoreReference, what: str) -> Place
     return Place(uri, datastore=store)
 
 
+def locate_input(registry: Registry, text: str, settings: Settings, *, what: str = "input") -> Place:
+    """Return where an input is. :raises ReachError: where jobs may not read."""
+    place = locate(registry, text, what=what)
+    check_reach(place.uri, settings.allowed_input_uris, what=what, option="allowed_input_uris")
+    return place
+
+
+def locate_output(registry: Registry, text: str | None, settings: Settings, *, what: str = "output") -> Place | None:
+    """Return where an output goes, ``None`` when nothing is said of it. :raises ReachError: where jobs may not write."""
+    if text is None:
+        return None
+    place = locate(registry, text, what=what)
+    if place.asset is not None:
+        raise UserError(
+            f"{what}: {place.asset} is a version of a data asset, which does not change; name a place, such as "
+            "azureml://datastores/<store>/paths/<path>"
+        )
+    check_reach(place.uri, settings.allowed_output_uris, what=what, option="allowed_output_uris")
+    return place
+
+
 # -- when documents are applied --------------------------------------------------------------------------------------
-
-
-def with_environment(deployment: ModelDeployment, change: Change) -> ModelDeployment:
-    """Return a deployment with the image and the conda file of the environment it names: later versions do not reach it.
-
-    An environment that is not there is left for :func:`check` to complain of.
-    """
-    reference = None if deployment.environment is None else deployment.environment.reference
-    found = None if reference is None else change.asset("environment", reference)
-    if not isinstance(found, EnvironmentAsset):
-        return deployment
-    environment = Environment(name=found.name, version=found.version, image=found.image, conda_file=found.conda_file)
-    return deployment.model_copy(update={"environment": environment})
 
 
 def check(document: Document, change: Change) -> list[Problem]:
@@ -182,8 +190,9 @@ def _mappings(value: Any, field: str) -> Iterator[dict[str, Any]]:
 
 def _kind(path: tuple[str, ...]) -> Literal["data", "environment", "component"]:
     """Return what a reference in a field means."""
-    field = next((name for name in reversed(path) if name in ("component", "environment")), "data")
-    return "component" if field == "component" else "environment" if field == "environment" else "data"
+    if path[-1] == "environment" or path[-2:] == ("environment", "name"):
+        return "environment"
+    return "component" if path[-1] == "component" else "data"
 
 
 def _described(document: Document) -> str:
