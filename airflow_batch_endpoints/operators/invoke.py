@@ -46,6 +46,8 @@ class BatchInvokeOperator(RunOperator):
 
     :param endpoint: name of the endpoint (templated).
     :param input_data: URI of a file, a folder or a pattern (templated).
+    :param inputs: named inputs of a pipeline: values, or data as ``{"type": "uri_folder", "path": URI}`` (templated).
+    :param outputs: where named outputs of a pipeline go: URIs, by name (templated).
     :param replay_of: instead of an input, the name of a completed job of the endpoint, whose dead letters are scored (templated).
     :param deployment: name of the deployment; the endpoint's default by default (templated).
     :param output_uri: URI of a folder for this job alone; by default below ``[batch_endpoints] default_output_uri`` (templated).
@@ -57,7 +59,9 @@ class BatchInvokeOperator(RunOperator):
     :return: the job's summary: state, counts, files, ``output_uri``; without waiting ``{"endpoint", "job"}``.
     """
 
-    template_fields: Sequence[str] = ("endpoint", "input_data", "replay_of", "deployment", "output_uri", "settings")
+    template_fields: Sequence[str] = (
+        "endpoint", "input_data", "inputs", "outputs", "replay_of", "deployment", "output_uri", "settings",
+    )  # fmt: skip
     operator_extra_links = (BatchJobLink(),)
 
     def __init__(
@@ -65,6 +69,8 @@ class BatchInvokeOperator(RunOperator):
         *,
         endpoint: str,
         input_data: str | None = None,
+        inputs: dict[str, Any] | None = None,
+        outputs: dict[str, Any] | None = None,
         replay_of: str | None = None,
         deployment: str | None = None,
         output_uri: str | None = None,
@@ -74,6 +80,8 @@ class BatchInvokeOperator(RunOperator):
         super().__init__(**kwargs)
         self.endpoint = endpoint
         self.input_data = input_data
+        self.inputs = inputs
+        self.outputs = outputs
         self.replay_of = replay_of
         self.deployment = deployment
         self.output_uri = output_uri
@@ -101,6 +109,8 @@ class BatchInvokeOperator(RunOperator):
         """Return the parameters of the job."""
         parameters = {
             "input": self.input_data,
+            "inputs": self.inputs,
+            "outputs": self.outputs,
             "replay_of": self.replay_of,
             "deployment": self.deployment,
             "output": self.output_uri,
