@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from airflow_batch_endpoints.exceptions import (
+    IncompleteError,
+    InputError,
+    NotFoundError,
+    OutputExistsError,
+    UserError,
+)
 from airflow_batch_endpoints.jobs.pipeline import PipelineSpec
 from airflow_batch_endpoints.storage.local import LocalStore
 from airflow_batch_endpoints.worker.commands import plan, publish, step
@@ -268,3 +276,215 @@ def test_code_that_changed_is_run(make: Callable[..., Pipeline], tmp_path: Path)
         )
         pipeline.do("plan")
         assert (pipeline.do_step("one")["reused_from"] is not None) == is_reused
+
+
+# -- what the command gets ----------------------------------------------------------------------------------------------
+
+
+def here(pipeline: Pipeline, name: str = "one", submission: str = "0") -> dict[str, Any]:
+    """Plan and do a step in this process; its command is a process of its own all the same."""
+    plan.run(PipelineSpec.model_validate(pipeline.specification()), submission=submission)
+    return step.run(pipeline.output_uri, pipeline.name, submission, step=name)
+
+
+def text(result: dict[str, Any], output: str = "made") -> str:
+    return Path(result["outputs"][output].removeprefix("file://")).read_text()
+
+
+def given(path: Path, kind: str = "uri_folder", **fields: Any) -> dict[str, Any]:
+    return {"type": kind, "value": path.as_uri(), **fields}
+
+
+MADE = {"made": {"type": "uri_file"}}
+
+
+def test_inputs_by_mode(make: Callable[..., Pipeline], data: Path) -> None:
+    inputs = {
+        "mounted": given(data),
+        "file": given(data / "a.csv", "uri_file"),
+        "copied": given(data, mode="download"),
+        "one_copied": given(data / "a.csv", "uri_file", mode="download"),
+        "direct": given(data, mode="direct"),
+        "text": {"type": "string", "value": "a ${{inputs.file}} b"},
+        "flag": {"type": "boolean", "value": True},
+        "absent": {"type": "string"},
+    }
+    names = [name for name in inputs if name != "absent"]
+    command = "printf '%s\\n' $[[--absent ${{inputs.absent}}]] " + " ".join(f"${{{{inputs.{name}}}}}" for name in names)
+    command += " > ${{outputs.made}}; ls ${{inputs.copied}} >> ${{outputs.made}}; rm -r ${{inputs.copied}}"
+    pipeline = make().step("one", command, inputs=inputs, outputs=MADE)
+    lines = text(here(pipeline)).splitlines()
+    seen = dict(zip(names, lines, strict=False))
+    assert (seen["mounted"], seen["file"]) == (str(data), str(data / "a.csv"))
+    assert seen["copied"] != str(data)
+    assert seen["one_copied"].endswith("/a.csv")
+    assert seen["one_copied"] != str(data / "a.csv")
+    assert (seen["direct"], seen["text"], seen["flag"]) == (data.as_uri(), "a ${{inputs.file}} b", "True")
+    assert lines[len(names) :] == ["_hidden.csv", "a.csv", "b.csv"], "all of a folder, also what scoring leaves out"
+    assert (data / "a.csv").exists(), "a copy is the command's own"
+
+
+def test_the_environment_is_an_allow_list_with_the_workers_python_first(
+    make: Callable[..., Pipeline], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AIRFLOW__CORE__FERNET_KEY", "secret")
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://mlflow:5000")
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "secret")
+    monkeypatch.setenv("MLFLOW_REGISTRY_URI", "http://user:secret@mlflow")
+    pipeline = make().step(
+        "one",
+        "env > ${{outputs.made}}; python -c 'import sys; print(sys.executable)' >> ${{outputs.made}}; pwd > left; mktemp",
+        outputs=MADE,
+        environment_variables={"MODE": "a $(b) c"},
+    )
+    seen = text(here(pipeline))
+    assert "secret" not in seen
+    assert "MODE=a $(b) c\n" in seen
+    assert "MLFLOW_TRACKING_URI=http://mlflow:5000\n" in seen
+    assert f"{Path(sys.executable).parent}/python\n" in seen
+
+
+def test_outputs_of_every_type(make: Callable[..., Pipeline]) -> None:
+    outputs = {
+        "file": {"type": "uri_file"},
+        "folder": {"type": "uri_folder"},
+        "empty": {"type": "uri_folder"},
+        "model": {"type": "mlflow_model"},
+        "custom": {"type": "custom_model"},
+        "direct": {"type": "uri_file", "mode": "direct"},
+    }
+    pipeline = make().step(
+        "one",
+        """
+        echo 1 > ${{outputs.file}}; mkdir ${{outputs.folder}}/sub; echo 2 > ${{outputs.folder}}/sub/.hidden
+        ln -s .hidden ${{outputs.folder}}/sub/linked; ln -s sub ${{outputs.folder}}/twin; mkfifo ${{outputs.folder}}/pipe
+        echo 3 > ${{outputs.model}}/MLmodel; echo 4 > ${{outputs.custom}}/model.pkl
+        path=${{outputs.direct}}; echo 5 > "${path#file://}"
+        """,
+        outputs=outputs,
+    )
+    pipeline.outputs = {
+        name: {"made_by": {"step": "one", "output": name}, "type": made["type"], "uri": f"{pipeline.output_uri}/{name}"}
+        for name, made in outputs.items()
+    }
+    here(pipeline)
+    publish.run(pipeline.output_uri, pipeline.name, "0")
+    linked = "folder/sub/linked"
+    assert {name: content.decode().strip() for name, content in published(pipeline).items()} == {
+        "file": "1", "folder/sub/.hidden": "2", linked: "2", "folder/twin/.hidden": "2", "folder/twin/linked": "2",
+        "model/MLmodel": "3", "custom/model.pkl": "4", "direct": "5",
+    }  # fmt: skip
+    assert not (pipeline.output / linked).is_symlink()
+    digests = {file["name"]: file["sha256"] for file in pipeline.manifest()["files"]}
+    assert digests["file"] == "4355a46b19d348dc2f57c046f8ef63d4538ebb936000f3c9ee954a27460dd865"
+    assert digests["direct"] is None
+
+
+# -- failures as sentences ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("command", "sentence"),
+    [
+        ("echo to do; echo so wrong >&2; exit 7", "the command exited with code 7; its last words: to do | so wrong"),
+        ("exit 3", "exited with code 3; it printed nothing"),
+        ("kill -9 $$", "was killed by SIGKILL"),
+        ("no-such-program", "exited with code 127; its last words: "),
+        ("true", "output made is a uri_file, and nothing is there after the command"),
+        ("mkdir ${{outputs.made}}; touch ${{outputs.made}}/x", "a folder is there"),
+        ("ln -s /etc/hostname ${{outputs.made}}", "is a link to '/etc/hostname', which is not in the output"),
+        ("echo ${{inputs.nothing}}", "there is: none"),
+        ("echo 'open", "exited with code 2; its last words: "),
+        ("sleep 60", "longer than its timeout of 1 s"),
+        ("trap '' TERM; sleep 60", "longer than its timeout of 1 s"),
+    ],
+)
+def test_what_goes_wrong_is_a_sentence(
+    make: Callable[..., Pipeline], monkeypatch: pytest.MonkeyPatch, command: str, sentence: str
+) -> None:
+    monkeypatch.setattr("airflow_batch_endpoints.worker.steps.running.GRACE_SECONDS", 0.3)
+    pipeline = make().step("one", command, outputs=MADE, timeout=1 if "sleep" in command else None)
+    with pytest.raises(UserError) as error:
+        here(pipeline)
+    assert sentence in str(error.value)
+    with pytest.raises(UserError, match="1 of 1 steps did not end well. step one failed: ") as error:
+        publish.run(pipeline.output_uri, pipeline.name, "0")
+    assert sentence in str(error.value)
+    with pytest.raises(IncompleteError, match="not done: one"):
+        publish.run(pipeline.output_uri, pipeline.name, "1")
+
+
+def test_memory_is_limited(make: Callable[..., Pipeline]) -> None:
+    eats = "python -c \"import time; eaten = b'x' * 300_000_000; time.sleep(60)\""
+    pipeline = make().step("one", eats, memory_bytes=100_000_000)
+    with pytest.raises(UserError, match=r"out of memory: it used \d+ MiB, and the compute allows 95 MiB"):
+        here(pipeline)
+
+
+def test_values_too_long_for_a_process_are_a_sentence(make: Callable[..., Pipeline]) -> None:
+    inputs = {"long": {"type": "string", "value": "x" * 200_000}}
+    pipeline = make().step("one", "echo ${{inputs.long}}", inputs=inputs)
+    with pytest.raises(UserError, match="too long"):
+        here(pipeline)
+
+
+def test_inputs_are_looked_at_before_anything_starts(make: Callable[..., Pipeline], data: Path, tmp_path: Path) -> None:
+    (data / "out").symlink_to("/etc")
+    allowed = {"allowed_input_uris": (data.as_uri(),)}
+    for name, value, spec, sentence in (
+        ("missing", given(tmp_path / "nowhere"), {}, "does not exist"),
+        ("file", given(data, "uri_file"), {}, "is a folder, and the step takes a uri_file"),
+        ("outside", given(tmp_path), allowed, "is outside what jobs may reach"),
+        ("linked", given(data), {}, "holds a link that leads outside of it: 'out' -> 'file:///etc'"),
+    ):
+        pipeline = make(name, name=name, spec=spec)
+        pipeline.step("one", "echo ran > ${{outputs.made}}", inputs={"x": value}, outputs=MADE)
+        with pytest.raises(UserError) as error:
+            here(pipeline)
+        assert sentence in str(error.value)
+        assert not list(pipeline.output.glob("_batch/steps/one/*/"))
+        assert (name == "linked") == (pipeline.output / "_batch/job.json").exists()
+
+
+def test_a_step_that_spoils_the_output_of_another_fails(make: Callable[..., Pipeline]) -> None:
+    pipeline = make().step("first", "echo 1 > ${{outputs.made}}", outputs=MADE)
+    source = {"source": {"step": "first", "output": "made"}}
+    pipeline.step("second", "echo 2 >> ${{inputs.x}}", inputs={"x": {"type": "uri_file", **source}})
+    pipeline.step("third", "echo 2 >> ${{inputs.x}}", inputs={"x": {"type": "uri_file", "mode": "download", **source}})
+    here(pipeline, "first")
+    here(pipeline, "third")
+    with pytest.raises(UserError, match="takes it by mode: download"):
+        here(pipeline, "second")
+    with pytest.raises(InputError, match="is not what its step published"):
+        here(pipeline, "second")
+
+
+def test_steps_know_what_they_come_after(make: Callable[..., Pipeline], data: Path) -> None:
+    pipeline = two_steps(make(), data.as_uri())
+    with pytest.raises(IncompleteError, match="needs what step prepare makes, which is not done"):
+        here(pipeline, "score")
+    with pytest.raises(NotFoundError, match="no step 'other'; it has prepare, score"):
+        here(pipeline, "other")
+    with pytest.raises(
+        IncompleteError, match=r"2 of 2 steps did not end well. step score failed: .* not done: prepare"
+    ):
+        publish.run(pipeline.output_uri, pipeline.name, "0")
+
+
+def test_outputs_have_places_of_their_own(make: Callable[..., Pipeline], data: Path, tmp_path: Path) -> None:
+    (tmp_path / "taken").mkdir()
+    (tmp_path / "taken" / "file").write_text("precious")
+    for number, (uri, sentence) in enumerate(
+        (
+            ((tmp_path / "taken").as_uri(), "there is something at"),
+            ("{job}/_batch/steps", "the job's own folder holds"),
+            ("{job}/manifest.json", "the job's own folder holds"),
+            ("{job}/prepared/deeper", "output prepared is"),
+        )
+    ):
+        pipeline = two_steps(make(f"pipeline-{number}"), data.as_uri())
+        pipeline.outputs = {"prepared": pipeline.outputs["prepared"], "scores": pipeline.outputs["scores"]}
+        pipeline.outputs["scores"]["uri"] = uri.format(job=pipeline.output_uri)
+        with pytest.raises(OutputExistsError) as error:
+            here(pipeline)
+        assert sentence in str(error.value)
