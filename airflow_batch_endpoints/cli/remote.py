@@ -15,8 +15,8 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait
 
 from airflow_batch_endpoints import __version__
 from airflow_batch_endpoints.cli.backend import PASSWORD, TOKEN, USERNAME
-from airflow_batch_endpoints.documents import assets, base, deployment
-from airflow_batch_endpoints.documents.loading import load
+from airflow_batch_endpoints.documents.loading import load_with_components
+from airflow_batch_endpoints.documents.paths import paths
 from airflow_batch_endpoints.exceptions import (
     BatchEndpointsError,
     ConflictError,
@@ -402,33 +402,18 @@ def _uploads(files: Sequence[Path]) -> list[tuple[str, str, Path]]:
     for file in files:
         path = file.absolute()
         try:
-            found = load(path)
+            found, components = load_with_components(path)
         except DocumentError as error:
             problems += error.problems
             continue
         documents.append(path)
-        beside += [Path(os.path.normpath(path.parent / name)) for name in _relative_paths(found)]
+        beside += [*components, *(Path(os.path.normpath(path.parent / entry.path)) for entry in paths(found))]
     if problems:
         raise DocumentError(problems)
     root = Path(os.path.commonpath([*(document.parent for document in documents), *(path.parent for path in beside)]))
     uploads = [("document", document.relative_to(root).as_posix(), document) for document in documents]
     extra = {file for path in beside for file in _files(path)} - set(documents)
     return uploads + [("file", file.relative_to(root).as_posix(), file) for file in sorted(extra)]
-
-
-def _relative_paths(document: base.Document) -> list[str]:
-    if isinstance(document, deployment.PipelineDeployment):
-        raise UserError("pipeline deployments are applied on a host of the Airflow only, without --server")
-    if isinstance(document, assets.Asset):
-        return [*assets.beside(document).values()]
-    if not isinstance(document, deployment.ModelDeployment):
-        return []
-    names: list[Any] = [document.model.path]
-    if document.code_configuration is not None:
-        names.append(document.code_configuration.code)
-    if document.environment is not None:
-        names.append(document.environment.conda_file)
-    return [name for name in names if isinstance(name, str) and deployment.is_relative_path(name)]
 
 
 def _files(path: Path) -> Iterator[Path]:

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from airflow_batch_endpoints.documents.base import Document, Tags
+from airflow_batch_endpoints.documents.component import CommandComponent, ParallelComponent, PipelineComponent
 from airflow_batch_endpoints.documents.datastore import without_secrets
 from airflow_batch_endpoints.documents.deployment import FieldError, is_relative_path
 from airflow_batch_endpoints.documents.references import AssetName, Version, is_reference, parse_place
@@ -23,9 +24,7 @@ def _path(value: str) -> str:
     return value
 
 
-class VersionedAsset(Document):
-    """Base of the assets whose versions are kept in the registry. A version's content never changes."""
-
+class _Asset(Document):
     name: AssetName
     version: Version | None = None
     """``None`` for the newest if that is the same, else for the next number."""
@@ -34,7 +33,7 @@ class VersionedAsset(Document):
     properties: dict[str, Any] = {}
 
 
-class DataAsset(VersionedAsset):
+class DataAsset(_Asset):
     """Files under a name (Azure ML: ``data.schema.json``)."""
 
     type: Literal["uri_file", "uri_folder"] = "uri_folder"
@@ -60,7 +59,7 @@ class DataAsset(VersionedAsset):
         return value
 
 
-class EnvironmentAsset(VersionedAsset):
+class EnvironmentAsset(_Asset):
     """What workers run in, under a name (Azure ML: ``environment.schema.json``)."""
 
     image: str | None = None
@@ -121,10 +120,13 @@ class ModelAsset(Document):
         return value
 
 
-Asset = DataAsset | ModelAsset | EnvironmentAsset
+VersionedAsset = DataAsset | EnvironmentAsset | CommandComponent | ParallelComponent | PipelineComponent
+"""The assets whose versions are kept in the registry. A version's content never changes."""
+AssetWithFiles = DataAsset | ModelAsset | EnvironmentAsset
+"""Those that are described by where their files are."""
 
 
-def beside(document: Asset) -> dict[str, str]:
+def beside(document: AssetWithFiles) -> dict[str, str]:
     """Return the path that an asset's document names beside it, by its field. Data at an absolute path are meant where they are."""
     field = "conda_file" if isinstance(document, EnvironmentAsset) else "path"
     path = getattr(document, field)

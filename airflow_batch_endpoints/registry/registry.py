@@ -15,9 +15,10 @@ from airflow_batch_endpoints.documents.assets import AssetKind, ModelAsset, Vers
 from airflow_batch_endpoints.documents.base import Document, digest
 from airflow_batch_endpoints.documents.compute import BUILT_IN, Compute, KubernetesCompute
 from airflow_batch_endpoints.documents.datastore import Datastore
-from airflow_batch_endpoints.documents.deployment import ModelDeployment, PipelineDeployment
+from airflow_batch_endpoints.documents.deployment import ModelDeployment
 from airflow_batch_endpoints.documents.endpoint import Endpoint, EndpointDefaults
 from airflow_batch_endpoints.documents.loading import from_data
+from airflow_batch_endpoints.documents.pipeline import PipelineDeployment
 from airflow_batch_endpoints.documents.references import Reference
 from airflow_batch_endpoints.exceptions import ConflictError, DocumentError, NotFoundError, Problem, StaleError
 from airflow_batch_endpoints.jobs.launch import Launch
@@ -622,7 +623,7 @@ def key_of(document: Document) -> str:
     if isinstance(document, ModelAsset):
         return versions.list_key("model", document.name)
     if isinstance(document, VersionedAsset):
-        kind, name, version = versions.kind_of(document), document.name, document.version
+        kind, name, version = versions.kind_of(document), document.name or "", document.version
         return versions.version_key(kind, name, version) if version else versions.list_key(kind, name)
     raise TypeError(f"{type(document).__name__} is not kept in the registry")
 

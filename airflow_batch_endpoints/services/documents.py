@@ -15,13 +15,12 @@ from sqlalchemy.orm import Session
 from airflow_batch_endpoints.config import settings
 from airflow_batch_endpoints.database.models import RevisionRow
 from airflow_batch_endpoints.database.session import open_session
-from airflow_batch_endpoints.documents.assets import Asset as AssetDocument
-from airflow_batch_endpoints.documents.assets import DataAsset, beside
+from airflow_batch_endpoints.documents.assets import DataAsset
 from airflow_batch_endpoints.documents.base import Document, digest
 from airflow_batch_endpoints.documents.compute import BUILT_IN
-from airflow_batch_endpoints.documents.deployment import ModelDeployment, is_relative_path
 from airflow_batch_endpoints.documents.endpoint import Endpoint as EndpointDocument
 from airflow_batch_endpoints.documents.loading import from_data
+from airflow_batch_endpoints.documents.paths import paths
 from airflow_batch_endpoints.exceptions import BatchEndpointsError, DocumentError, NotFoundError, Problem
 from airflow_batch_endpoints.jobs.naming import dag_id
 from airflow_batch_endpoints.registry import applying, revisions, versions
@@ -120,9 +119,9 @@ class Documents:
         :raises DocumentError: it names a path beside it.
         """
         problems = [
-            Problem("document", name, f"{path!r} is a path beside the document, which brings no files; upload them with apply, or "
-                    "name a URI")
-            for name, path in _relative_paths(document)
+            Problem("document", beside.field, f"{beside.path!r} is a path beside the document, which brings no files; upload them "
+                    "with apply, or name a URI")
+            for beside in paths(document)
         ]  # fmt: skip
         if problems:
             raise DocumentError(problems)
@@ -396,19 +395,6 @@ def _dag_of(key: str) -> str | None:
     if key.startswith(ENDPOINT):
         return dag_id(key.removeprefix(ENDPOINT))
     return dag_id(key.removeprefix(DEPLOYMENT).partition(".")[0]) if key.startswith(DEPLOYMENT) else None
-
-
-def _relative_paths(document: Document) -> list[tuple[str, str]]:
-    if isinstance(document, AssetDocument):
-        return [*beside(document).items()]
-    if not isinstance(document, ModelDeployment):
-        return []
-    named = [("model.path", document.model.path)]
-    if document.code_configuration is not None:
-        named.append(("code_configuration.code", document.code_configuration.code))
-    if document.environment is not None and isinstance(document.environment.conda_file, str):
-        named.append(("environment.conda_file", document.environment.conda_file))
-    return [(name, path) for name, path in named if is_relative_path(path)]
 
 
 def _endpoint(

@@ -26,7 +26,8 @@ from airflow_batch_endpoints.storage.store import Store
 from airflow_batch_endpoints.worker import models, processes
 from airflow_batch_endpoints.worker.environments import building
 from airflow_batch_endpoints.worker.ledger import Ledger
-from airflow_batch_endpoints.worker.protocol import Coordinator, Progress, Rules
+from airflow_batch_endpoints.worker.protocol.coordinator import Coordinator, Progress
+from airflow_batch_endpoints.worker.protocol.rules import Rules
 from airflow_batch_endpoints.worker.slots.pool import SlotPool, SlotSetup
 
 log = logging.getLogger(__name__)
@@ -49,15 +50,15 @@ def run(output_uri: str, job: str, submission: str, *, instance: int) -> dict[st
     """
     store = open_store(output_uri)
     incarnation = f"{instance}-{secrets.token_hex(4)}"
-    ledger = Ledger(store, incarnation=incarnation, submission=submission)
-    if ledger.is_published(job):
+    ledger = Ledger(store, job=job, incarnation=incarnation, submission=submission)
+    if ledger.is_published():
         log.info("the predictions of %s are published already; nothing is left to do", job)
         return _result("nothing_left", Progress(shards=0))
     pinned = _pinned(store, job)
     spec = pinned.spec
     logging.getLogger().setLevel(spec.settings.logging_level.upper())
     is_static = spec.settings.distribution == "static"
-    ledger = Ledger(store, incarnation=incarnation, submission=submission, exclusive=not is_static)
+    ledger = Ledger(store, job=job, incarnation=incarnation, submission=submission, exclusive=not is_static)
     if not is_static and len(ledger.committed()) == pinned.summary.shards:
         log.info("all %d shards are committed already; nothing is left to do", pinned.summary.shards)
         return _result("nothing_left", Progress(shards=pinned.summary.shards))
@@ -78,7 +79,7 @@ def run(output_uri: str, job: str, submission: str, *, instance: int) -> dict[st
             log.info("instance %d starts with %d slots as %s", instance, slots.count, incarnation)
             progress = coordinator.run()
     report.say(progress)
-    if ledger.is_published(job):
+    if ledger.is_published():
         ledger.sweep()
     return _result("done" if progress.shards_done else "nothing_left", progress)
 
