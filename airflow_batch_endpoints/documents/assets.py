@@ -8,7 +8,6 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from airflow_batch_endpoints.documents.base import Document, Tags
-from airflow_batch_endpoints.documents.component import CommandComponent, ParallelComponent, PipelineComponent
 from airflow_batch_endpoints.documents.datastore import without_secrets
 from airflow_batch_endpoints.documents.deployment import FieldError, is_relative_path
 from airflow_batch_endpoints.documents.references import AssetName, Version, is_reference, parse_place
@@ -24,7 +23,9 @@ def _path(value: str) -> str:
     return value
 
 
-class _Asset(Document):
+class VersionedAsset(Document):
+    """Base of the assets whose versions are kept in the registry. A version's content never changes."""
+
     name: AssetName
     version: Version | None = None
     """``None`` for the newest if that is the same, else for the next number."""
@@ -33,7 +34,7 @@ class _Asset(Document):
     properties: dict[str, Any] = {}
 
 
-class DataAsset(_Asset):
+class DataAsset(VersionedAsset):
     """Files under a name (Azure ML: ``data.schema.json``)."""
 
     type: Literal["uri_file", "uri_folder"] = "uri_folder"
@@ -59,7 +60,7 @@ class DataAsset(_Asset):
         return value
 
 
-class EnvironmentAsset(_Asset):
+class EnvironmentAsset(VersionedAsset):
     """What workers run in, under a name (Azure ML: ``environment.schema.json``)."""
 
     image: str | None = None
@@ -118,18 +119,3 @@ class ModelAsset(Document):
         ):
             raise ValueError("a path, runs:/<run id>/<path>, or a URI of file, s3, gs, gcs, abfs, abfss, az or adl")
         return value
-
-
-VersionedAsset = DataAsset | EnvironmentAsset | CommandComponent | ParallelComponent | PipelineComponent
-"""The assets whose versions are kept in the registry. A version's content never changes."""
-AssetWithFiles = DataAsset | ModelAsset | EnvironmentAsset
-"""Those that are described by where their files are."""
-
-
-def beside(document: AssetWithFiles) -> dict[str, str]:
-    """Return the path that an asset's document names beside it, by its field. Data at an absolute path are meant where they are."""
-    field = "conda_file" if isinstance(document, EnvironmentAsset) else "path"
-    path = getattr(document, field)
-    if not isinstance(path, str) or not is_relative_path(path):
-        return {}
-    return {} if isinstance(document, DataAsset) and path.startswith("/") else {field: path}

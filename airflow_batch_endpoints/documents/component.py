@@ -13,7 +13,8 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BeforeValidator, Discriminator, Field, Tag, field_validator, model_validator
 
 from airflow_batch_endpoints.documents import sizes
-from airflow_batch_endpoints.documents.base import Document, Part, Tags
+from airflow_batch_endpoints.documents.assets import VersionedAsset
+from airflow_batch_endpoints.documents.base import Part, Tags
 from airflow_batch_endpoints.documents.deployment import (
     EnvironmentOrName,
     EnvironmentVariables,
@@ -36,7 +37,7 @@ from airflow_batch_endpoints.documents.ports import (
     PortType,
     type_of,
 )
-from airflow_batch_endpoints.documents.references import AssetName, Version
+from airflow_batch_endpoints.documents.references import AssetName
 
 KINDS = ("command", "parallel", "pipeline")
 _OTHER_KINDS = {
@@ -56,16 +57,12 @@ def _step_name(value: str) -> str:
     return value
 
 
-class _Component(Document):
+class _Component(VersionedAsset):
     """What all components have."""
 
-    name: AssetName | None = None
+    name: AssetName | None = None  # type: ignore[assignment]
     """``None`` for one that is written out in a pipeline."""
-    version: Version | None = None
     display_name: str | None = None
-    description: str | None = None
-    tags: Tags = {}
-    properties: dict[str, Any] = {}
     is_deterministic: bool = True
     """Whether equal inputs give equal outputs, so that outputs may be used again."""
     inputs: dict[PortName, ComponentInput] = {}

@@ -25,6 +25,12 @@ MAX_FILES = 100
 MAX_NESTING = 5
 """Most pipelines within pipelines."""
 Parse = Callable[[Path], Any]
+COMPONENTS: dict[str, type[Component]] = {
+    "command": CommandComponent,
+    "parallel": ParallelComponent,
+    "pipeline": PipelineComponent,
+}
+"""The kinds of components by their ``type``."""
 
 
 def component_from_data(data: Any, source: str) -> Component:
@@ -35,16 +41,11 @@ def component_from_data(data: Any, source: str) -> Component:
     if not isinstance(data, dict):
         found = f"found {validation.shown(data)}, expected fields and values"
         raise DocumentError([Problem(source, "(document)", found)])
-    kinds: dict[str, type[Component]] = {
-        "command": CommandComponent,
-        "parallel": ParallelComponent,
-        "pipeline": PipelineComponent,
-    }
     kind = data.get("type", "pipeline" if "jobs" in data else "parallel" if "task" in data else "command")
-    if kind not in kinds:
-        message = f"found {validation.shown(kind)}, expected {', '.join(kinds)} for a component"
+    if not isinstance(kind, str) or kind not in COMPONENTS:
+        message = f"found {validation.shown(kind)}, expected {', '.join(COMPONENTS)} for a component"
         raise DocumentError([Problem(source, "type", message)])
-    component: Component = validation.validate(kinds[kind], {**data, "type": kind}, source)
+    component: Component = validation.validate(COMPONENTS[kind], {**data, "type": kind}, source)
     return component
 
 
@@ -67,9 +68,12 @@ class ComponentFiles:
         """Return the component of a file beside the document; ``None`` when there is a problem with it."""
         return self._load(name, self._base, self._source, field, ())
 
-    def within(self, component: Component, field: str) -> Component:
-        """Return a component that is written out in the document, with what it names from files."""
-        return self._steps(component, self._base, self._source, f"{field}." if field else "", ())
+    def within(self, component: Component, place: str = "") -> Component:
+        """Return a component that is written out in the document, with what it names from files.
+
+        :param place: where in the document it stands, with a dot at the end; all of the document by default.
+        """
+        return self._steps(component, self._base, self._source, place, ())
 
     def refuse(self, field: str, message: str) -> None:
         """Note a problem with the document."""

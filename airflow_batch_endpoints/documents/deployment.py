@@ -216,9 +216,13 @@ class Environment(Part):
         return value
 
 
-EnvironmentOrName = Annotated[
-    Environment, BeforeValidator(lambda value: {"name": value} if isinstance(value, str) else value)
-]
+def _environment(value: Any) -> Any:
+    if isinstance(value, str) and not is_reference(value):
+        raise ValueError("a reference such as azureml:flights-env@latest, or an image and a conda_file")
+    return {"name": value} if isinstance(value, str) else value
+
+
+EnvironmentOrName = Annotated[Environment, BeforeValidator(_environment)]
 """An environment, written out or by its name."""
 
 

@@ -9,10 +9,10 @@ from typing import Any
 import yaml
 
 from airflow_batch_endpoints.documents import validation
-from airflow_batch_endpoints.documents.assets import DataAsset, EnvironmentAsset, ModelAsset
+from airflow_batch_endpoints.documents.assets import DataAsset, EnvironmentAsset, ModelAsset, VersionedAsset
 from airflow_batch_endpoints.documents.base import Document
-from airflow_batch_endpoints.documents.component import CommandComponent, ParallelComponent, PipelineComponent
-from airflow_batch_endpoints.documents.component_files import ComponentFiles
+from airflow_batch_endpoints.documents.component import PipelineComponent
+from airflow_batch_endpoints.documents.component_files import COMPONENTS, ComponentFiles
 from airflow_batch_endpoints.documents.compute import KubernetesCompute, LocalCompute
 from airflow_batch_endpoints.documents.datastore import DATASTORES, NOT_SUPPORTED
 from airflow_batch_endpoints.documents.deployment import ModelDeployment
@@ -76,7 +76,7 @@ def complete(document: Document, source: str, base: Path, within: Path | None = 
     if isinstance(document, PipelineDeployment):
         document = _with_component(document, files)
     elif isinstance(document, PipelineComponent):
-        document = files.within(document, "")
+        document = files.within(document)
     problems = files.problems or [
         problem for beside in paths(document) for problem in _check_path(base, beside, source, within)
     ]
@@ -93,7 +93,10 @@ def from_data(data: Any, source: str) -> Document:
         )
     kind = _kind(data, source)
     is_flat = kind is ModelDeployment and "settings" not in data and "type" not in data
-    return validation.validate(kind, data, source, is_flat=is_flat)
+    document = validation.validate(kind, data, source, is_flat=is_flat)
+    if isinstance(document, VersionedAsset) and document.name is None:
+        raise DocumentError([Problem(source, "name", "missing; it is required")])
+    return document
 
 
 def _kind(data: dict[str, Any], source: str) -> type[Document]:
@@ -101,7 +104,7 @@ def _kind(data: dict[str, Any], source: str) -> type[Document]:
     schema, kind = str(data.get("$schema", "")), data.get("type")
     if kind in ("local", "kubernetes"):
         return LocalCompute if kind == "local" else KubernetesCompute
-    if "Deployment" in schema or _OF_DEPLOYMENTS & data.keys():
+    if "endpoint_name" in data or "Deployment" in schema:
         if kind not in (None, "model", "pipeline", "dag"):
             message = f"found {validation.shown(kind)}, expected model or pipeline (or ours, dag)"
             raise DocumentError([Problem(source, "type", message)])
@@ -111,37 +114,33 @@ def _kind(data: dict[str, Any], source: str) -> type[Document]:
             kind is None and ("component" in data or "job_definition" in data or "pipelineComponent" in schema)
         )
         return PipelineDeployment if is_pipeline else ModelDeployment
+    if kind == "pipeline" and ("component" in data or "job_definition" in data):
+        return PipelineDeployment
     if kind is None:
         return _by_schema(schema) or _by_fields(data, source)
     if isinstance(kind, str) and kind in NOT_SUPPORTED:
         raise DocumentError([Problem(source, "type", f"found {validation.shown(kind)}; {NOT_SUPPORTED[kind]}")])
     if not isinstance(kind, str) or kind not in _TYPES:
         allowed = (
-            "local or kubernetes for a compute, model or pipeline for a deployment (which has an endpoint_name), command, parallel "
-            "or pipeline for a component, uri_file or uri_folder for a data asset, mlflow_model or custom_model for a model, uri, "
-            "azure_blob or azure_data_lake_gen2 for a data store"
+            "local or kubernetes for a compute, model or pipeline for a deployment (which has an endpoint_name), uri_file or "
+            "uri_folder for a data asset, mlflow_model or custom_model for a model, command, parallel or pipeline for a component, "
+            "uri, azure_blob or azure_data_lake_gen2 for a data store"
         )
         raise DocumentError([Problem(source, "type", f"found {validation.shown(kind)}, expected {allowed}")])
     return _TYPES[kind]
 
 
-_OF_DEPLOYMENTS = {"endpoint_name", "component", "job_definition", "dag_id"}
-"""Fields that only deployments have."""
 _TYPES: dict[str, type[Document]] = {
-    "command": CommandComponent,
-    "parallel": ParallelComponent,
-    "pipeline": PipelineComponent,
     **dict.fromkeys(("uri_file", "uri_folder", "mltable"), DataAsset),
     **dict.fromkeys(("mlflow_model", "custom_model", "triton_model"), ModelAsset),
+    **COMPONENTS,
     **DATASTORES,
 }
 _SCHEMAS: dict[str, type[Document]] = {
     "data": DataAsset,
     "environment": EnvironmentAsset,
     "model": ModelAsset,
-    "commandComponent": CommandComponent,
-    "parallelComponent": ParallelComponent,
-    "pipelineComponent": PipelineComponent,
+    **{f"{kind}Component": component for kind, component in COMPONENTS.items()},
 }
 
 
@@ -154,9 +153,6 @@ def _by_fields(data: dict[str, Any], source: str) -> type[Document]:
     if "path" in data:
         message = "missing; it is uri_file or uri_folder for a data asset, mlflow_model or custom_model for a model"
         raise DocumentError([Problem(source, "type", message)])
-    for field, kind in (("jobs", PipelineComponent), ("task", ParallelComponent), ("command", CommandComponent)):
-        if field in data:
-            return kind
     return EnvironmentAsset if {"image", "conda_file", "build"} & data.keys() else Endpoint
 
 
@@ -258,7 +254,7 @@ def _with_component(document: PipelineDeployment, files: ComponentFiles) -> Pipe
     if document.component is None:
         return document
     if isinstance(document.component, PipelineComponent):
-        return document.model_copy(update={"component": files.within(document.component, "component")})
+        return document.model_copy(update={"component": files.within(document.component, "component.")})
     if is_reference(document.component):
         return document
     found = files.component(document.component, "component")

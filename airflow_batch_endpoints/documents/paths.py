@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeVar, cast
 
-from airflow_batch_endpoints.documents.assets import AssetWithFiles, beside
+from airflow_batch_endpoints.documents.assets import DataAsset, EnvironmentAsset, ModelAsset
 from airflow_batch_endpoints.documents.base import Document
 from airflow_batch_endpoints.documents.component import (
     CommandComponent,
@@ -62,11 +62,14 @@ def with_paths(document: D, change: Change) -> D:
         changed = _model_deployment(document, change)
     elif isinstance(document, PipelineDeployment) and isinstance(document.component, PipelineComponent):
         changed = document.model_copy(update={"component": _component(document.component, change, "component.")})
-    elif isinstance(document, AssetWithFiles):
-        found = {field: change(Beside(field, path)) for field, path in beside(document).items()}
-        changed = document.model_copy(update=found)
     elif isinstance(document, CommandComponent | ParallelComponent | PipelineComponent):
         changed = _component(document, change, "")
+    elif (isinstance(document, DataAsset) and _is_beside(document.path)) or (
+        isinstance(document, ModelAsset) and is_relative_path(document.path)
+    ):
+        changed = document.model_copy(update={"path": change(Beside("path", document.path))})
+    elif isinstance(document, EnvironmentAsset) and _is_path(document.conda_file):
+        changed = document.model_copy(update={"conda_file": change(Beside("conda_file", str(document.conda_file)))})
     return cast("D", changed)
 
 
@@ -87,10 +90,14 @@ def _model_deployment(document: ModelDeployment, change: Change) -> ModelDeploym
 
 
 def _environment(environment: Environment, change: Change, place: str) -> Environment:
-    found = environment.conda_file
-    if not isinstance(found, str) or not is_relative_path(found):
+    if not _is_path(environment.conda_file):
         return environment
-    return environment.model_copy(update={"conda_file": change(Beside(f"{place}.conda_file", found))})
+    beside = Beside(f"{place}.conda_file", str(environment.conda_file))
+    return environment.model_copy(update={"conda_file": change(beside)})
+
+
+def _is_path(value: object) -> bool:
+    return isinstance(value, str) and is_relative_path(value)
 
 
 def _component(component: Component, change: Change, place: str) -> Component:

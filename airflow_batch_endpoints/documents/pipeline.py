@@ -68,7 +68,8 @@ class PipelineDeployment(Document):
     ) = None
     """Written out, the path of its file, or its name; once applied, always written out."""
     job_definition: Annotated[str, AfterValidator(_job)] | None = None
-    """``azureml:<job>``: the component is that of an earlier job, with what was given to it as defaults."""
+    """``azureml:<job>``: the component is that of an earlier job, with what was given to it as defaults; it is written out beside
+    this once the document is applied."""
     settings: PipelineSettings = PipelineSettings()
 
     @model_validator(mode="before")
@@ -80,7 +81,7 @@ class PipelineDeployment(Document):
             theirs = sorted(set(_OF_MODELS) & data.keys())
             hint = f"; {', '.join(theirs)} belong to type: model" if theirs else ""
             raise FieldError("type", f"a pipeline needs component (or job_definition), which is missing{hint}")
-        if data.get("component") is not None and data.get("job_definition") is not None:
+        if isinstance(data.get("component"), str) and data.get("job_definition") is not None:
             raise FieldError("job_definition", "stands beside component; keep one of the two")
         return data
 

@@ -224,6 +224,8 @@ class _Builder:
             if isinstance(step.component, str):
                 self._check_name(step.component, place)
                 continue
+            if step.component.type != step.type:
+                self.fail(f"{place}.type", f"found {step.type}, but its component is of type {step.component.type}")
             for found_place, message in check_component(step.component):
                 self.fail(f"{place}.component.{found_place}", message)
             bound = self._inputs(level, step, place)

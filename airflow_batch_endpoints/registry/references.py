@@ -6,10 +6,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from airflow_batch_endpoints.documents.assets import DataAsset, EnvironmentAsset
+from airflow_batch_endpoints.documents.assets import DataAsset
 from airflow_batch_endpoints.documents.base import Document
 from airflow_batch_endpoints.documents.datastore import Datastore
-from airflow_batch_endpoints.documents.deployment import Environment, ModelDeployment
 from airflow_batch_endpoints.documents.references import (
     Reference,
     StoreReference,
@@ -76,19 +75,6 @@ def _in_store(registry: Registry, reference: StoreReference, what: str) -> Place
 
 
 # -- when documents are applied --------------------------------------------------------------------------------------
-
-
-def with_environment(deployment: ModelDeployment, change: Change) -> ModelDeployment:
-    """Return a deployment with the image and the conda file of the environment it names: later versions do not reach it.
-
-    An environment that is not there is left for :func:`check` to complain of.
-    """
-    reference = None if deployment.environment is None else deployment.environment.reference
-    found = None if reference is None else change.asset("environment", reference)
-    if not isinstance(found, EnvironmentAsset):
-        return deployment
-    environment = Environment(name=found.name, version=found.version, image=found.image, conda_file=found.conda_file)
-    return deployment.model_copy(update={"environment": environment})
 
 
 def check(document: Document, change: Change) -> list[Problem]:
@@ -182,8 +168,9 @@ def _mappings(value: Any, field: str) -> Iterator[dict[str, Any]]:
 
 def _kind(path: tuple[str, ...]) -> Literal["data", "environment", "component"]:
     """Return what a reference in a field means."""
-    field = next((name for name in reversed(path) if name in ("component", "environment")), "data")
-    return "component" if field == "component" else "environment" if field == "environment" else "data"
+    if path[-1] == "environment" or path[-2:] == ("environment", "name"):
+        return "environment"
+    return "component" if path[-1] == "component" else "data"
 
 
 def _described(document: Document) -> str:

@@ -13,16 +13,18 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait
 from airflow_batch_endpoints.computes.kubernetes import security
 from airflow_batch_endpoints.documents.assets import AssetKind, ModelAsset, VersionedAsset
 from airflow_batch_endpoints.documents.base import Document, digest
+from airflow_batch_endpoints.documents.component import CommandComponent, ParallelComponent, PipelineComponent
 from airflow_batch_endpoints.documents.compute import BUILT_IN, Compute, KubernetesCompute
 from airflow_batch_endpoints.documents.datastore import Datastore
 from airflow_batch_endpoints.documents.deployment import ModelDeployment
 from airflow_batch_endpoints.documents.endpoint import Endpoint, EndpointDefaults
 from airflow_batch_endpoints.documents.loading import from_data
-from airflow_batch_endpoints.documents.pipeline import PipelineDeployment
+from airflow_batch_endpoints.documents.pipeline import DagDeployment, PipelineDeployment
 from airflow_batch_endpoints.documents.references import Reference
 from airflow_batch_endpoints.exceptions import ConflictError, DocumentError, NotFoundError, Problem, StaleError
 from airflow_batch_endpoints.jobs.launch import Launch
-from airflow_batch_endpoints.registry import references, versions
+from airflow_batch_endpoints.pipelines.check import problems_of
+from airflow_batch_endpoints.registry import components, references, versions
 from airflow_batch_endpoints.registry.store import PREFIX, DocumentStore, LostRaceError
 from airflow_batch_endpoints.registry.versions import Versions
 
@@ -36,7 +38,7 @@ RACES = 20
 """How many writers may be faster than a change before it gives up."""
 
 T = TypeVar("T")
-Deployment = ModelDeployment | PipelineDeployment
+Deployment = ModelDeployment | PipelineDeployment | DagDeployment
 
 
 @dataclass(frozen=True)
@@ -112,7 +114,7 @@ class Registry:
     def deployment(self, endpoint: str, name: str) -> Stored:
         """Return a deployment of an endpoint. :raises NotFoundError: when there is none."""
         key, what = f"{DEPLOYMENT}{endpoint}.{name}", f"deployment {name!r} of endpoint {endpoint!r}"
-        return self._require(key, ModelDeployment | PipelineDeployment, what, lambda: self.deployment_names(endpoint))
+        return self._require(key, Deployment, what, lambda: self.deployment_names(endpoint))
 
     def compute(self, name: str) -> Stored:
         """Return a compute; ``local`` is there without being applied. :raises NotFoundError: when there is none."""
@@ -205,8 +207,8 @@ class Registry:
         def decide(change: Change) -> list[tuple[str, Document]]:
             for document in documents:
                 change.require(key_of(document), expected)
-            # Deployments last: what they name may be among the documents.
-            order = sorted(documents, key=lambda document: isinstance(document, Deployment))
+            # What names others comes after them: those may be among the documents.
+            order = sorted(documents, key=_rank)
             results = {id(document): change.put(document) for document in order}
             done = [results[id(document)] for document in documents]
             if set_default:
@@ -276,7 +278,7 @@ class Registry:
             users = [
                 f"{endpoint}/{deployment}"
                 for endpoint, deployment, document in self._deployments()
-                if getattr(document, "compute", None) == name
+                if any(used == name for _, used in _computes_of(document))
             ]
             if users:
                 raise ConflictError(f"compute {name!r} is used by {', '.join(users)}; change or delete those first")
@@ -438,6 +440,7 @@ class Change:
 
     def put(self, document: Document) -> tuple[str, Document]:
         """Keep a document, unless it is there. Returns what was done, and the document as it is kept."""
+        document = components.written_out(document, self)
         if isinstance(document, VersionedAsset):
             return versions.put(self, document)
         key = key_of(document)
@@ -451,7 +454,8 @@ class Change:
             # Applying an endpoint again must not take its default away: the document just doesn't speak of it.
             document = document.model_copy(update={"defaults": before.defaults})
         if isinstance(document, ModelDeployment):
-            document = references.with_environment(document, self)
+            environment = components.environment(document.environment, self)
+            document = document.model_copy(update={"environment": environment})
         if before is not None and digest(before) == digest(document):
             return "unchanged", document
         self.set(key, document)
@@ -478,7 +482,7 @@ class Change:
         problems = []
         for document in self._documents.values():
             if document is not None:
-                problems += references.check(document, self)
+                problems += references.check(document, self) + problems_of(document)
             if isinstance(document, Deployment):
                 problems += self._check_deployment(document)
             elif isinstance(document, KubernetesCompute):
@@ -496,15 +500,16 @@ class Change:
         if self._read(ENDPOINT + document.endpoint_name, Endpoint) is None:
             message = f"there is no endpoint {document.endpoint_name!r}; apply its document first, or together"
             problems.append(Problem(source, "endpoint_name", message))
-        name = document.compute if isinstance(document, ModelDeployment) else document.settings.default_compute
-        name = name.removeprefix("azureml:") if name else None
-        if name and name != BUILT_IN.name and self._read(COMPUTE + name, Compute) is None:
-            known = ", ".join(self._registry.compute_names())
-            message = (
-                f"there is no compute {name!r}; there is: {known}. Apply a compute document of that name, such as "
-                f"{{name: {name}, type: local}}"
-            )
-            problems.append(Problem(source, "compute", message))
+        if isinstance(document, PipelineDeployment):
+            problems += components.check(document, self)
+        for field, name in _computes_of(document):
+            if name != BUILT_IN.name and self._read(COMPUTE + name, Compute) is None:
+                known = ", ".join(self._registry.compute_names())
+                message = (
+                    f"there is no compute {name!r}; there is: {known}. Apply a compute document of that name, such as "
+                    f"{{name: {name}, type: local}}"
+                )
+                problems.append(Problem(source, field, message))
         return problems
 
     def _check_compute(self, document: KubernetesCompute) -> list[Problem]:
@@ -562,17 +567,46 @@ class Change:
         for deployment in sorted(names):
             document = self._read(prefix + deployment, Deployment)
             if document is not None:
-                deployments[deployment] = {
-                    "description": document.description,
-                    "compute": getattr(document, "compute", None),
-                    "type": document.type,
-                }
+                deployments[deployment] = _index_entry(document)
         return {
             "description": endpoint.description,
             "tags": endpoint.tags,
             "default": endpoint.defaults.deployment_name,
             "deployments": deployments,
         }
+
+
+def _rank(document: Document) -> int:
+    """Return a number that is higher for documents that may name others."""
+    if isinstance(document, Deployment):
+        return 3
+    if isinstance(document, PipelineComponent):
+        return 2
+    return 1 if isinstance(document, CommandComponent | ParallelComponent) else 0
+
+
+def _computes_of(document: Document) -> Iterator[tuple[str, str]]:
+    """Return every compute that a deployment names, each with where it does."""
+    if isinstance(document, PipelineDeployment):
+        yield from components.computes_of(document)
+    elif isinstance(document, ModelDeployment) and document.compute is not None:
+        yield "compute", document.compute
+
+
+def _index_entry(document: Deployment) -> dict[str, Any]:
+    """Return what DAG parsing, the trigger form and pages need of a deployment."""
+    entry: dict[str, Any] = {"description": document.description, "type": document.type, "compute": None}
+    if isinstance(document, ModelDeployment):
+        entry["compute"] = document.compute
+    elif isinstance(document, PipelineDeployment):
+        entry["compute"] = document.settings.default_compute
+        entry |= components.index_entry(document)
+    else:
+        entry |= {
+            "dag_id": document.dag_id,
+            "inputs": {name: {"default": value} for name, value in document.inputs.items()},
+        }
+    return entry
 
 
 def described(result: str, document: Document) -> dict[str, str]:
@@ -623,7 +657,7 @@ def key_of(document: Document) -> str:
     if isinstance(document, ModelAsset):
         return versions.list_key("model", document.name)
     if isinstance(document, VersionedAsset):
-        kind, name, version = versions.kind_of(document), document.name or "", document.version
+        kind, name, version = versions.kind_of(document), document.name, document.version
         return versions.version_key(kind, name, version) if version else versions.list_key(kind, name)
     raise TypeError(f"{type(document).__name__} is not kept in the registry")
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal, get_args
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from airflow_batch_endpoints.documents.assets import AssetKind, DataAsset, EnvironmentAsset, VersionedAsset
-from airflow_batch_endpoints.documents.base import Document
+from airflow_batch_endpoints.documents.base import Document, digest
 from airflow_batch_endpoints.exceptions import ConflictError, DocumentError, Problem
 from airflow_batch_endpoints.registry.store import PREFIX
 
@@ -132,7 +132,7 @@ def put(change: Change, document: VersionedAsset) -> tuple[Result, VersionedAsse
             f"{kind} {name}:{version} is there with another content, and versions do not change; give another version, or leave "
             f"the version out for the next one ({versions.next})"
         )
-    if before == document:
+    if before is not None and digest(before) == digest(document):
         return "unchanged", document
     change.set(key, document)
     return "updated", document
