@@ -6,12 +6,12 @@ from collections.abc import Callable
 from typing import Any
 
 from airflow_batch_endpoints.config import Settings
-from airflow_batch_endpoints.documents.deployment import FieldError, ModelDeployment
+from airflow_batch_endpoints.documents.deployment import DeploymentSettings, FieldError, ModelDeployment
 from airflow_batch_endpoints.documents.endpoint import Endpoint
 from airflow_batch_endpoints.documents.job import JobRequest
 from airflow_batch_endpoints.exceptions import DocumentError, NotFoundError, Problem, UserError
 from airflow_batch_endpoints.jobs.naming import path_name
-from airflow_batch_endpoints.jobs.spec import JobReference, JobSpec, Replay
+from airflow_batch_endpoints.jobs.spec import JobReference, JobSpec, OutputAsset, Replay
 from airflow_batch_endpoints.registry import launching
 from airflow_batch_endpoints.registry.references import Place, locate
 from airflow_batch_endpoints.registry.registry import Registry, Stored
@@ -70,6 +70,7 @@ def resolve(
         effective.require_consistent(is_script=code is not None)
     except FieldError as error:
         raise DocumentError([Problem("job request", error.field, str(error))]) from None
+    output_assets = _output_assets(deployment.settings.output_asset, effective, target.uri)
     spec = JobSpec(
         endpoint=request.endpoint,
         deployment=deployment.name,
@@ -81,6 +82,7 @@ def resolve(
         assets=tuple(dict.fromkeys(place.asset for place in places if place.asset is not None)),
         replay=None if replayed is None else _replay(replayed, settings),
         output_uri=target.uri,
+        output_assets=output_assets,
         allowed_input_uris=settings.allowed_input_uris,
         model_uri=model.uri,
         model_name=deployment.model.name or "model",
@@ -146,6 +148,16 @@ def locate_output(registry: Registry, text: str | None, settings: Settings, *, w
         )
     check_reach(place.uri, settings.allowed_output_uris, what=what, option="allowed_output_uris")
     return place
+
+
+def _output_assets(name: str | None, settings: DeploymentSettings, output_uri: str) -> tuple[OutputAsset, ...]:
+    """Return what the predictions are registered as: the file, or the folder of files, that holds them."""
+    if name is None:
+        return ()
+    if settings.output_action == "summary_only":
+        return (OutputAsset(name=name, type="uri_folder", uri=output_uri),)
+    uri = join(output_uri, settings.output_file_name.rstrip("/"))
+    return (OutputAsset(name=name, type="uri_folder" if settings.is_dataset else "uri_file", uri=uri),)
 
 
 def _code(registry: Registry, text: str) -> Place:
