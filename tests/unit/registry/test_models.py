@@ -16,6 +16,9 @@ from airflow_batch_endpoints.registry import applying, models
 from airflow_batch_endpoints.registry.registry import Registry
 from airflow_batch_endpoints.registry.store import MemoryStore
 
+# MLflow's own, of the SQLAlchemy it is installed with.
+pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning:mlflow", "ignore:The ``noload``")
+
 
 @pytest.fixture
 def tracking(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
