@@ -20,6 +20,7 @@ from airflow_batch_endpoints.config import settings
 from airflow_batch_endpoints.database.models import JobRow
 from airflow_batch_endpoints.database.session import begin_write, open_session
 from airflow_batch_endpoints.documents.job import request_from_conf
+from airflow_batch_endpoints.documents.references import is_reference
 from airflow_batch_endpoints.exceptions import ConflictError, DocumentError, InputError, NotFoundError, Problem
 from airflow_batch_endpoints.jobs import naming
 from airflow_batch_endpoints.jobs.command_line import Command
@@ -242,7 +243,8 @@ def _normalised(conf: Mapping[str, Any], places: Mapping[str, str]) -> dict[str,
     options = settings()
     allowed = {"input": options.allowed_input_uris, "output": options.allowed_output_uris}
     for name, prefixes in allowed.items():
-        if conf.get(name):
+        # What a reference stands for is decided where the job is resolved, and so is whether it may go there.
+        if conf.get(name) and not is_reference(str(conf[name])):
             place = places.get(name, name)
             conf[name] = normalise(str(conf[name]), what=place)
             check_reach(conf[name], prefixes, what=place, option=f"allowed_{name}_uris")
