@@ -17,6 +17,7 @@ from airflow_batch_endpoints import __version__
 from airflow_batch_endpoints.cli.backend import PASSWORD, TOKEN, USERNAME
 from airflow_batch_endpoints.documents.loading import load_with_components
 from airflow_batch_endpoints.documents.paths import paths
+from airflow_batch_endpoints.documents.references import is_reference
 from airflow_batch_endpoints.exceptions import (
     BatchEndpointsError,
     ConflictError,
@@ -385,7 +386,7 @@ def _body(conf: dict[str, Any], name: str) -> dict[str, Any]:
 
 
 def _is_anywhere(uri: str) -> bool:
-    return uri.startswith("/") or "://" in uri
+    return uri.startswith("/") or "://" in uri or is_reference(uri)
 
 
 # -- uploading -------------------------------------------------------------------------------------------------------

@@ -153,6 +153,9 @@ def _by_fields(data: dict[str, Any], source: str) -> type[Document]:
     if "path" in data:
         message = "missing; it is uri_file or uri_folder for a data asset, mlflow_model or custom_model for a model"
         raise DocumentError([Problem(source, "type", message)])
+    for field, kind in (("jobs", "pipeline"), ("task", "parallel"), ("command", "command")):
+        if field in data:
+            return COMPONENTS[kind]
     return EnvironmentAsset if {"image", "conda_file", "build"} & data.keys() else Endpoint
 
 

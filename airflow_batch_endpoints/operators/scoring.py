@@ -7,6 +7,7 @@ from typing import Any
 
 from airflow.sdk import TriggerRule
 
+from airflow_batch_endpoints import assets
 from airflow_batch_endpoints.operators.worker import BatchWorkerOperator, alias
 
 RETRIES = {
@@ -35,7 +36,7 @@ def scoring_tasks(endpoint: str, request: dict[str, Any] | None = None, prefix: 
         command="publish",
         # Whatever became of single instances: if the others did their work, nothing is missing.
         trigger_rule=TriggerRule.ALL_DONE_MIN_ONE_SUCCESS,
-        outlets=[alias(endpoint)],
+        outlets=[alias(endpoint), assets.alias()],
         **common,
     )
     [plan, score] >> publish

@@ -17,6 +17,7 @@ from airflow.sdk import Asset, AssetAlias, BaseOperator
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 from airflow.sdk.execution_time.context import NEVER_EXPIRE
 
+from airflow_batch_endpoints.assets import announce_data
 from airflow_batch_endpoints.computes.local import LocalWorker
 from airflow_batch_endpoints.computes.outcome import Outcome
 from airflow_batch_endpoints.jobs import environment
@@ -37,7 +38,8 @@ PROGRESS_SECONDS = 2.0
 QUOTA_SECONDS = 30.0
 """Seconds between two requests for a pod that a quota has no room for."""
 _REFERENCE = (
-    "endpoint", "deployment", "deployment_revision", "job", "invoker", "input_uri", "output_uri", "replay", "launch", "steps",
+    "endpoint", "deployment", "deployment_revision", "job", "invoker", "input_uri", "output_uri", "replay", "output_assets",
+    "launch", "steps",
 )  # fmt: skip
 """What the other tasks are told of the job: the fields of :class:`~airflow_batch_endpoints.jobs.spec.JobReference`."""
 
@@ -307,8 +309,27 @@ class BatchWorkerOperator(BaseOperator):
             ti.xcom_push(SUMMARY, outcome.result)
             return [{"instance": instance} for instance in range(int(outcome.result["instances"]))]
         if self.command == "publish":
+            self._register(context, job)
             return self._announce(context, job, outcome.result)
         return outcome.result
+
+    def _register(self, context: Context, job: dict[str, Any]) -> None:
+        """Register outputs as versions of data assets, and tell of the new ones. Done again, it finds what it did."""
+        if not job.get("output_assets"):
+            return
+        from airflow_batch_endpoints.exceptions import UserError
+        from airflow_batch_endpoints.registry.outputs import register
+        from airflow_batch_endpoints.registry.registry import Registry
+        from airflow_batch_endpoints.registry.task import TaskStore
+
+        try:
+            made = register(Registry(TaskStore(), user=job["invoker"]), job["output_assets"])
+        except UserError as error:
+            context["ti"].xcom_push(ERROR, str(error))
+            raise AirflowFailException(
+                f"the output is published, but not registered as a data asset: {error}"
+            ) from None
+        announce_data(context, made)
 
     def _announce(self, context: Context, job: dict[str, Any], result: dict[str, Any]) -> dict[str, Any]:
         """Tell of the predictions: as the job's summary, and as an event of their asset."""
