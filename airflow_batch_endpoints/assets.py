@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import Asset, AssetAlias
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+    from airflow_batch_endpoints.documents.assets import DataAsset
 
 ALIAS = "batch_endpoints.data"
 """Alias of all data assets: a DAG scheduled on it hears of every new version of any of them."""
@@ -34,3 +40,14 @@ def alias() -> AssetAlias:
 def extra_of(name: str, version: str, type: str, path: str) -> dict[str, Any]:
     """Return what the event of a new version says."""
     return {"reference": f"azureml:{name}:{version}", "version": version, "type": type, "path": path}
+
+
+def announce_data(context: Context, documents: Iterable[DataAsset]) -> None:
+    """Have a task tell of new versions of data assets; :func:`alias` is one of its outlets.
+
+    :param documents: the new versions.
+    """
+    events = context["outlet_events"][alias()]
+    for document in documents:
+        told = extra_of(document.name, str(document.version), document.type, document.path)
+        events.add(data_asset(document.name), extra=told)

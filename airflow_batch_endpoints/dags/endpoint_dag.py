@@ -57,8 +57,9 @@ def form(entry: dict[str, Any]) -> dict[str, Param]:
             # Required, which the form cannot say without refusing to open: plan says it when it is missing.
             type=["null", "string"],
             title="Input",
-            description_md="URI of a file, a folder or a pattern, such as `s3://lake/raw/2024-01-01/`. **Required** by models, "
-            "unless a job is replayed; a pipeline takes it as its one data input.",
+            description_md="URI of a file, a folder or a pattern, such as `s3://lake/raw/2024-01-01/`, a data asset such as "
+            "`azureml:flights@latest`, or a place in a data store. **Required** by models, unless a job is replayed; a pipeline "
+            "takes it as its one data input.",
         ),
         "deployment": Param(
             None,

@@ -12,7 +12,7 @@ from airflow_batch_endpoints.documents import sizes
 from airflow_batch_endpoints.documents.base import Document, Part, Tags, Whole
 from airflow_batch_endpoints.documents.compute import Quantities
 from airflow_batch_endpoints.documents.names import ComputeName, Name
-from airflow_batch_endpoints.documents.references import Reference, is_reference, parse, parse_place
+from airflow_batch_endpoints.documents.references import AssetName, Reference, is_reference, parse, parse_place
 
 MAX_INSTANCES = 1000
 """Most instances of a job; each is a mapped task (Airflow's ``max_map_length`` is 1,024)."""
@@ -128,6 +128,8 @@ class DeploymentSettings(Part):
     """Ours. Put the input's columns beside the predictions (MLflow models without code)."""
     input_columns: list[str] | None = None
     """Ours. Which columns ``join_input`` puts there; all by default."""
+    output_asset: AssetName | None = None
+    """Ours. Name of a data asset that each job's predictions become a new version of."""
     provenance: bool = False
     """Ours. Say of every row which model version, deployment revision and attempt it comes from."""
 

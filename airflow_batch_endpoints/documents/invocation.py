@@ -230,7 +230,21 @@ class _Entry:
         known = {"uri": self._uri, "mode": _ignore, "description": _ignore}
         if is_input:
             return {"jobinputtype": self._input_type, "value": self._value, **known}
-        return {"joboutputtype": self._data_type, **known}
+        return {
+            "joboutputtype": self._data_type,
+            "assetname": self._kept("name"),
+            "assetversion": self._kept("version"),
+            **known,
+        }
+
+    def _kept(self, name: str) -> Callable[[Any, str], None]:
+        """Return what keeps a field as it is; it is looked at with the request."""
+
+        def keep(value: Any, place: str) -> None:
+            if value is not None:
+                self.found[name], self._reader.found.places[f"{self._name}.{name}"] = value, place
+
+        return keep
 
     def is_complete(self, place: str) -> bool:
         """Tell whether it is data with a URI or a literal with a value, and nothing of both."""
@@ -265,9 +279,7 @@ class _Entry:
     def _value(self, value: Any, place: str) -> None:
         if value is None:
             return
-        if not isinstance(value, str | int | float | bool):
-            self._reader._fail(place, f"found {shown(value)}, expected a text, a number or a truth value")
-            return
+        # What it may be is the deployment's to say: a DAG's parameter can be anything.
         self.found["value"], self._reader.found.places[f"{self._name}.value"] = value, place
 
 

@@ -87,7 +87,7 @@ def _name(value: str) -> str:
 
 
 def _version(value: Any) -> Any:
-    text = str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+    text = str(value) if isinstance(value, int | float) and not isinstance(value, bool) else value
     if not isinstance(text, str) or not re.fullmatch(_VERSION, text):
         raise ValueError(f"a version such as 3 or \"2024-01-31\": 1 to {MAX_VERSION} letters, digits, '.', '_' and '-'")
     if text == LATEST:

@@ -15,6 +15,7 @@ from airflow_batch_endpoints.triggers.run import run_state
 from airflow_batch_endpoints.triggers.stopping import request_cancel
 
 if TYPE_CHECKING:
+    from airflow_batch_endpoints.documents.assets import DataAsset
     from airflow_batch_endpoints.documents.base import Document
     from airflow_batch_endpoints.registry.registry import Registry
 
@@ -54,6 +55,19 @@ class BatchEndpointHook(BaseHook):
         loaded = [_load(document) for document in documents]
         done = applying.apply(self.registry(), loaded, settings(), set_default=set_default)
         return [described(what, document) for what, document in done]
+
+    def new_data(self, done: list[dict[str, str]]) -> list[DataAsset]:
+        """Return the versions of data assets that :meth:`apply` has made, to be told of by
+        :func:`airflow_batch_endpoints.assets.announce_data`.
+
+        :param done: what it returned.
+        """
+        from airflow_batch_endpoints.documents.assets import DataAsset
+
+        registry = self.registry()
+        made = [entry for entry in done if (entry["kind"], entry["result"]) == ("data", "created")]
+        documents = [registry.asset("data", entry["name"], entry["version"]).document for entry in made]
+        return [document for document in documents if isinstance(document, DataAsset)]
 
     def set_default(self, endpoint: str, deployment: str) -> None:
         """Make a deployment the one that invocations get which name none."""

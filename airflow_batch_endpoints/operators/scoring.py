@@ -8,6 +8,7 @@ from typing import Any
 
 from airflow.sdk import TaskGroup, TriggerRule
 
+from airflow_batch_endpoints import assets
 from airflow_batch_endpoints.jobs import tasks
 from airflow_batch_endpoints.jobs.tasks import PLAN, PUBLISH, SCORE
 from airflow_batch_endpoints.operators.other_dag import OtherDagOperator
@@ -40,7 +41,7 @@ def scoring_tasks(
         # Whatever became of single tasks: if the others did their work, nothing is missing. In an endpoint's DAG there are always
         # some that are skipped; in one's own, what comes before the job may skip all of it.
         trigger_rule=TriggerRule.ALL_DONE if request is None else TriggerRule.ALL_DONE_MIN_ONE_SUCCESS,
-        outlets=[alias(endpoint)],
+        outlets=[alias(endpoint), assets.alias()],
         **common,
     )
     [plan, score] >> publish

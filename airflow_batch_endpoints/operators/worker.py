@@ -17,6 +17,7 @@ from airflow.sdk import Asset, AssetAlias, BaseOperator
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 from airflow.sdk.execution_time.context import NEVER_EXPIRE
 
+from airflow_batch_endpoints.assets import announce_data
 from airflow_batch_endpoints.computes.local import LocalWorker
 from airflow_batch_endpoints.computes.outcome import Outcome
 from airflow_batch_endpoints.jobs import environment, handing, tasks
@@ -53,8 +54,8 @@ _SKIPPED_AT_ONCE = 500
 QUOTA_SECONDS = 30.0
 """Seconds between two requests for a pod that a quota has no room for."""
 _REFERENCE = (
-    "type", "endpoint", "deployment", "deployment_revision", "job", "invoker", "input_uri", "output_uri", "replay", "launch",
-    "steps",
+    "type", "endpoint", "deployment", "deployment_revision", "job", "invoker", "input_uri", "output_uri", "replay", "output_assets",
+    "launch", "steps",
 )  # fmt: skip
 """What the other tasks are told of the job: the fields of :class:`~airflow_batch_endpoints.jobs.spec.JobReference`."""
 
@@ -412,6 +413,7 @@ class BatchWorkerOperator(BaseOperator):
                 self._stop_other_steps(context)
             raise (AirflowFailException if outcome.verdict == "failed" else AirflowException)(outcome.sentence)
         if self._publishes_job:
+            self._register(context, job)
             return self._announce(context, job, outcome.result)
         if self.command != "score":
             ti.xcom_push(SUMMARY, outcome.result)
@@ -427,6 +429,24 @@ class BatchWorkerOperator(BaseOperator):
         """Ask the other steps to stop after this one failed for good, unless the deployment wants them to go on."""
         if details(context, self.plan_task_id).get("continue_on_step_failure") is False:
             request_stop(self.endpoint, str(context["dag_run"].run_id), submission_of(context), str(self.step))
+
+    def _register(self, context: Context, job: dict[str, Any]) -> None:
+        """Register outputs as versions of data assets, and tell of the new ones. Done again, it finds what it did."""
+        if not job.get("output_assets"):
+            return
+        from airflow_batch_endpoints.exceptions import UserError
+        from airflow_batch_endpoints.registry.outputs import register
+        from airflow_batch_endpoints.registry.registry import Registry
+        from airflow_batch_endpoints.registry.task import TaskStore
+
+        try:
+            made = register(Registry(TaskStore(), user=job["invoker"]), job["output_assets"])
+        except UserError as error:
+            context["ti"].xcom_push(ERROR, str(error))
+            raise AirflowFailException(
+                f"the output is published, but not registered as a data asset: {error}"
+            ) from None
+        announce_data(context, made)
 
     def _announce(self, context: Context, job: dict[str, Any], result: dict[str, Any]) -> dict[str, Any]:
         """Tell of what was made: as the job's summary, and as an event of the asset that each output is."""

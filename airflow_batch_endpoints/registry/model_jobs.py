@@ -6,15 +6,16 @@ from collections.abc import Iterator
 from typing import Any, Literal
 
 from airflow_batch_endpoints.config import Settings
-from airflow_batch_endpoints.documents.deployment import Environment, FieldError, ModelDeployment
+from airflow_batch_endpoints.documents.deployment import DeploymentSettings, Environment, FieldError, ModelDeployment
 from airflow_batch_endpoints.documents.job import SOURCE, JobInput, JobRequest
 from airflow_batch_endpoints.exceptions import DocumentError, Problem
-from airflow_batch_endpoints.jobs.spec import JobReference, JobSpec, Replay
+from airflow_batch_endpoints.jobs.spec import JobReference, JobSpec, OutputAsset, Replay
 from airflow_batch_endpoints.registry import launching
 from airflow_batch_endpoints.registry.asked import Asked, assets_of
 from airflow_batch_endpoints.registry.references import Place, locate, locate_input
 from airflow_batch_endpoints.registry.registry import Registry
 from airflow_batch_endpoints.storage.reach import check_reach
+from airflow_batch_endpoints.storage.uris import join
 
 
 def resolve_model(asked: Asked, deployment: ModelDeployment, replayed: JobReference | None) -> JobSpec:
@@ -49,6 +50,7 @@ def resolve_model(asked: Asked, deployment: ModelDeployment, replayed: JobRefere
         assets=assets_of(places),
         replay=None if replayed is None else _replay(replayed, settings),
         output_uri=target.uri,
+        output_assets=_output_assets(deployment.settings.output_asset, effective, target.uri),
         allowed_input_uris=settings.allowed_input_uris,
         model_uri=model.uri,
         model_name=deployment.model.name or "model",
@@ -103,6 +105,16 @@ def _only_output(request: JobRequest) -> str | None:
 
 def _file_or_folder(given: JobInput) -> Literal["uri_file", "uri_folder"] | None:
     return given.type if given.type == "uri_file" or given.type == "uri_folder" else None
+
+
+def _output_assets(name: str | None, settings: DeploymentSettings, output_uri: str) -> tuple[OutputAsset, ...]:
+    """Return what the predictions are registered as: the file, or the folder of files, that holds them."""
+    if name is None:
+        return ()
+    if settings.output_action == "summary_only":
+        return (OutputAsset(name=name, type="uri_folder", uri=output_uri),)
+    uri = join(output_uri, settings.output_file_name.rstrip("/"))
+    return (OutputAsset(name=name, type="uri_folder" if settings.is_dataset else "uri_file", uri=uri),)
 
 
 def _replay(job: JobReference, settings: Settings) -> Replay:

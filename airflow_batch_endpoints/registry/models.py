@@ -17,7 +17,7 @@ from airflow_batch_endpoints.exceptions import ConflictError, InfrastructureErro
 
 SOURCE = "batch_endpoints.source"
 """Tag of a model version: what was registered, as it was named. It tells a repetition from another model."""
-SECONDS = 120
+SECONDS = 300
 _NO_MLFLOW = 77
 
 
@@ -44,7 +44,6 @@ def register(document: ModelAsset, uri: str, settings: Settings) -> tuple[str, M
 
 
 def _ask(request: dict[str, Any], environment: dict[str, str]) -> dict[str, str]:
-    model = f"model {request['name']!r}"
     try:
         process = subprocess.run(
             [sys.executable, "-m", __name__],
@@ -56,20 +55,26 @@ def _ask(request: dict[str, Any], environment: dict[str, str]) -> dict[str, str]
             timeout=SECONDS,
         )
     except subprocess.TimeoutExpired:
-        raise InfrastructureError(f"{model}: MLflow did not answer in {SECONDS} s") from None
-    if process.returncode == _NO_MLFLOW:
+        raise InfrastructureError(f"model {request['name']!r}: MLflow did not answer in {SECONDS} s") from None
+    return read(request["name"], process.returncode, process.stdout, process.stderr)
+
+
+def read(name: str, code: int, out: str, err: str) -> dict[str, str]:
+    """Return the answer that a process gave about a model; raise what it says went wrong."""
+    model = f"model {name!r}"
+    if code == _NO_MLFLOW:
         raise UserError(
             f"{model} is to be registered in MLflow, which is not installed here; install it with: "
             "pip install 'airflow-batch-endpoints[mlflow]'"
         )
-    lines = process.stdout.strip().splitlines()
+    lines = out.strip().splitlines()
     answer: dict[str, str] = json.loads(lines[-1]) if lines and lines[-1].startswith("{") else {}
     if "conflict" in answer:
         raise ConflictError(f"{model}: {answer['conflict']}")
     if "refused" in answer:
         raise UserError(f"{model}: MLflow does not register it: {answer['refused']}")
-    if process.returncode != 0 or "version" not in answer:
-        last = answer.get("error") or (process.stderr.strip().splitlines() or ["no answer"])[-1]
+    if code != 0 or "version" not in answer:
+        last = answer.get("error") or (err.strip().splitlines() or ["no answer"])[-1]
         raise InfrastructureError(f"{model}: MLflow cannot register it: {last}")
     return answer
 

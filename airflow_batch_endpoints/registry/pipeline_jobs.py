@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 from airflow_batch_endpoints.documents.component import (
     ParallelComponent,
@@ -14,7 +16,7 @@ from airflow_batch_endpoints.documents.deployment import (
     RetrySettings,
     model_uri,
 )
-from airflow_batch_endpoints.documents.job import SOURCE, JobOverrides
+from airflow_batch_endpoints.documents.job import SOURCE
 from airflow_batch_endpoints.documents.pipeline import PipelineDeployment
 from airflow_batch_endpoints.documents.ports import MODEL_TYPES, LiteralValue, literal
 from airflow_batch_endpoints.documents.references import is_reference
@@ -29,6 +31,7 @@ from airflow_batch_endpoints.jobs.pipeline import (
     StepOutput,
     StepSpec,
 )
+from airflow_batch_endpoints.jobs.spec import OutputAsset
 from airflow_batch_endpoints.pipelines.bind import bind_inputs, bind_outputs
 from airflow_batch_endpoints.pipelines.commands import own_name
 from airflow_batch_endpoints.pipelines.graph import FromJob, FromStep, Given, Graph, Node, NodeInput, build
@@ -53,22 +56,19 @@ def resolve_pipeline(asked: Asked, deployment: PipelineDeployment) -> PipelineSp
         raise UserError(
             f"deployment {deployment.name!r} names its component but does not hold it; apply its document again"
         )
-    _require_no_overrides(asked, deployment)
     graph, _ = build(deployment.component, deployment.settings)
     return _Resolver(asked, deployment, graph).spec()
 
 
-def _require_no_overrides(asked: Asked, deployment: PipelineDeployment) -> None:
+def _overrides_of_models(asked: Asked, deployment: PipelineDeployment) -> list[Problem]:
     overrides = asked.request.overrides
-    if overrides == JobOverrides():
-        return
     found = [*overrides.model_dump(exclude_none=True, exclude={"retry_settings"})]
     found += [*overrides.retry_settings.model_dump(exclude_none=True)]
     message = (
         f"belongs to model deployments; {deployment.name!r} is a pipeline, whose steps say it themselves. What a job may change "
         "of a pipeline are its inputs"
     )
-    raise DocumentError([Problem(SOURCE, name, message) for name in found])
+    return [Problem(SOURCE, name, message) for name in found]
 
 
 @dataclass(frozen=True)
@@ -85,8 +85,8 @@ class _Resolver:
         request = asked.request
         given: dict[str, LiteralValue | None] = {}
         made: tuple[dict[str, str], str | None] = ({}, None)
-        problems: list[Problem] = []
-        # Inputs and outputs are told of in one pass.
+        problems = _overrides_of_models(asked, deployment)
+        # Whatever is wrong is told in one pass.
         try:
             given = bind_inputs(graph, request.named_inputs(), request.unnamed_input)
         except DocumentError as error:
@@ -133,6 +133,7 @@ class _Resolver:
             invoker=asked.invoker,
             input_uri=next((place.uri for place in self._data.values()), ""),
             output_uri=self._folder.uri,
+            output_assets=tuple(self._output_assets(outputs)),
             assets=assets_of(places),
             launch=launch,
             steps=launches,
@@ -176,6 +177,16 @@ class _Resolver:
             )
         _require_apart(self._folder.uri, {name: output.uri for name, output in found.items()})
         return found, places
+
+    def _output_assets(self, outputs: dict[str, JobOutput]) -> Iterator[OutputAsset]:
+        """Return what outputs are registered as: what the invocation says of it, or else the pipeline."""
+        for name, output in outputs.items():
+            asked, known = self._asked.request.outputs.get(name), self._graph.output_assets.get(name)
+            kind: Literal["uri_file", "uri_folder"] = "uri_file" if output.type == "uri_file" else "uri_folder"
+            if asked is not None and asked.name is not None:
+                yield OutputAsset(name=asked.name, version=asked.version, type=kind, uri=output.uri)
+            elif known is not None:
+                yield OutputAsset(name=known.name, version=known.version, type=kind, uri=output.uri)
 
     # -- steps --------------------------------------------------------------------------------------------------------
 

@@ -151,8 +151,11 @@ class Registry:
         """
         found = self.versions(kind, name)
         version = version or found.latest
+        if not found.versions:
+            known = ", ".join(self.asset_names(kind)) or "none"
+            raise NotFoundError(f"there is no {kind} {name!r}; there is: {known}. Apply its document first")
         if version not in found.versions:
-            known = ", ".join(found.versions) or "none; see what is there with: airflow batch-endpoints assets list"
+            known = ", ".join(found.versions)
             which = (
                 f"version {version!r} of {kind} {name!r}"
                 if version

@@ -112,6 +112,8 @@ def put(change: Change, document: VersionedAsset) -> tuple[Result, VersionedAsse
     :raises ConflictError: the version is there, with another content.
     """
     kind, name = kind_of(document), document.name
+    if name is None:
+        raise DocumentError([Problem(kind, "name", "missing; it is required")])
     versions = change.versions(kind, name)
     version = document.version
     if version is None:

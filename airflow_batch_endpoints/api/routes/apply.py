@@ -73,7 +73,7 @@ def _authorize(request: Request, caller: Caller, documents: list[Document]) -> N
     for document in documents:
         key = key_of(document)
         if isinstance(document, VersionedAsset):
-            key = list_key(kind_of(document), document.name)
+            key = list_key(kind_of(document), document.name or "")
         is_identity = key.startswith((COMPUTE, DATASTORE))
         is_allowed = caller.may_computes("PUT") if is_identity else caller.may_document("PUT", key)
         if not is_allowed:

@@ -112,7 +112,7 @@ def _put(
     document = from_data(named(body, **names), "body")
     if not isinstance(document, VersionedAsset) or kind_of(document) != kind:
         raise DocumentError([Problem("body", "type", f"is not that of a document of kind {kind}")])
-    require_name(document.name, asset, "name")
+    require_name(document.name or "", asset, "name")
     if version is not None:
         require_name(document.version or "", version, "version")
     applied = documents.put(document, expected=expected)
