@@ -42,7 +42,7 @@ check: setup  ## lint, types, layers
 
 .PHONY: test
 test: check  ## all tests that need no cluster
-	@$(BIN)/pytest -m "not kubernetes"
+	@$(BIN)/pytest -m "not kubernetes" --numprocesses 2 --dist loadgroup --no-loadscope-reorder
 
 .PHONY: test-kubernetes
 test-kubernetes: setup  ## the tests on the cluster that KUBECONFIG points to; see CONTRIBUTING.md

@@ -13,6 +13,23 @@ settings.register_profile("project", deadline=None, suppress_health_check=[Healt
 settings.load_profile("project")
 
 
+SHARED = ("integration", "server")
+"""Folders whose tests share an Airflow, which one process starts; the longest first."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Say what belongs together when several processes share the tests out: those of a file, or of one Airflow."""
+
+    def group(item: pytest.Item) -> str:
+        folder, *rest = item.path.relative_to(Path(__file__).parent).parts
+        return folder if folder in SHARED else "/".join([folder, *rest])
+
+    items.sort(key=lambda item: SHARED.index(group(item)) if group(item) in SHARED else len(SHARED))
+    for item in items:
+        item.add_marker(pytest.mark.xdist_group(group(item)))
+
+
 @pytest.fixture(scope="session")
 def cases() -> Path:
     """The folder of cases with known outcomes that BATCH_ENDPOINTS_CASES names."""

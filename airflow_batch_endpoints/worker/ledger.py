@@ -37,7 +37,7 @@ class Heartbeat(BaseModel):
     state: str = "running"
     """``running``; or ``stopped`` or ``finished``, which release every claim it held."""
     in_progress: tuple[int, ...] = ()
-    """Shards whose ``run()`` was under way."""
+    """Shards whose ``run()`` was under way; of one that stopped, those that it let go of."""
     alone: int | None = None
     """The item that is being tried with nothing else beside it, because it may be what kills workers."""
     shards_done: int = 0
@@ -58,6 +58,8 @@ class Commit(BaseModel):
 
     model_config = ConfigDict(frozen=True)
 
+    job: str
+    """Whose commit it is: a folder that serves job after job may see a worker of an older one come back."""
     shard: int
     incarnation: str
     part: str | None = None
@@ -106,14 +108,16 @@ class Ledger:
     """One incarnation's view of the job directory.
 
     :param store: the job directory.
+    :param job: name of the job.
     :param incarnation: who writes; unique for every start of an instance.
     :param submission: the submission of the job; a stop order of an earlier one is void.
     :param exclusive: whether the store can create exclusively. If not, shards are assigned by instance number
         (``distribution: static``), nothing is claimed and the last commit of a shard counts.
     """
 
-    def __init__(self, store: Store, *, incarnation: str, submission: str, exclusive: bool = True) -> None:
+    def __init__(self, store: Store, *, job: str, incarnation: str, submission: str, exclusive: bool = True) -> None:
         self.store = store
+        self.job = job
         self.incarnation = incarnation
         self._stop_key = layout.stop(submission)
         self._exclusive = exclusive
@@ -147,10 +151,24 @@ class Ledger:
     def commit(self, commit: Commit) -> bool:
         """Commit a shard. ``False``: another incarnation was first, and ours does not count."""
         key, content = layout.commit(commit.shard), commit.model_dump_json().encode()
-        if self._exclusive:
-            return self.store.create(key, content)
-        self.store.write(key, content)
-        return True
+        if not self._exclusive:
+            self.store.write(key, content)
+            return True
+        # What a worker of an older job left is in nobody's way.
+        return self.store.create(key, content) or (
+            self.committed_by(commit.shard) is None and self.store.create(key, content)
+        )
+
+    def committed_by(self, shard: int) -> Commit | None:
+        """Return the commit of a shard; one of another job is removed, and counts as none."""
+        content = self.store.read(layout.commit(shard))
+        if content is None:
+            return None
+        commit = Commit.model_validate_json(content)
+        if commit.job == self.job:
+            return commit
+        self.store.delete(layout.commit(shard))
+        return None
 
     def committed(self) -> set[int]:
         """Return the numbers of the shards that are done."""
@@ -166,12 +184,19 @@ class Ledger:
         content = self.store.read(layout.instance(incarnation))
         return None if content is None else Heartbeat.model_validate_json(content)
 
-    def heartbeats(self) -> dict[str, Heartbeat]:
-        """Return the last heartbeat of every other incarnation."""
+    def heartbeats(self, instance: int | None = None) -> dict[str, Heartbeat]:
+        """Return the last heartbeat of every other incarnation.
+
+        :param instance: of this instance alone.
+        """
+        start = "" if instance is None else f"{instance}-"
         found = {}
         for key in self.store.list(layout.INSTANCES):
             incarnation = key.rsplit("/", 1)[-1].removesuffix(".json")
-            if incarnation != self.incarnation and (heartbeat := self.heartbeat(incarnation)) is not None:
+            if incarnation == self.incarnation or not incarnation.startswith(start):
+                continue
+            heartbeat = self.heartbeat(incarnation)
+            if heartbeat is not None:
                 found[incarnation] = heartbeat
         return found
 
@@ -200,10 +225,16 @@ class Ledger:
         content = self.store.read(self._stop_key)
         return None if content is None else Stop.model_validate_json(content)
 
-    def is_published(self, job: str) -> bool:
+    def check_stop(self) -> None:
+        """Obey an order to stop. :raises BatchEndpointsError: what ended the job, for whoever found it."""
+        stop = self.stopped()
+        if stop is not None:
+            raise stop.error()
+
+    def is_published(self) -> bool:
         """Whether the predictions of this job are published already."""
         content = self.store.read(layout.MANIFEST)
-        return content is not None and json.loads(content).get("job") == job
+        return content is not None and json.loads(content).get("job") == self.job
 
     def sweep(self) -> None:
         """Remove what a late incarnation wrote after publication had tidied up."""

@@ -44,10 +44,10 @@ def test_a_line_that_does_not_fit_into_memory_is_one_dead_letter(sized: Job) -> 
 
 
 def test_very_many_tiny_files(sized: Job) -> None:
-    count = 5_000
+    count = 50_000
     for number in range(count):
         (sized.folder / "in" / f"{number:05}.csv").write_bytes(b"1")
-    result = sized.run(mini_batch_size=50, max_concurrency_per_instance=2)
+    result = sized.run(mini_batch_size=100, max_concurrency_per_instance=2)
     assert (result["listed"], result["succeeded"]) == (count, count)
     assert rows(sized) == [f"{number:05}.csv 1" for number in range(count)]
 

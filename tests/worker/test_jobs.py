@@ -100,6 +100,18 @@ def test_another_jobs_output_is_replaced_at_publication(make_job: Callable[..., 
     assert lines(job) == ["a.csv:a"]
 
 
+def test_what_a_late_worker_of_an_older_job_commits_does_not_count(job: Job) -> None:
+    job.do("plan", mini_batch_size=2)
+    job.do("score", "--instance", "0")
+    commit = job.output / "_batch" / "commits" / "00001.json"
+    commit.write_text(json.dumps({**json.loads(commit.read_text()), "job": "older", "part": None, "rows": 0}))
+    error = job.do("publish", code=5)["error"]
+    assert "1 of 3 shards are not done (the first is 1)" in error["message"]
+    job.do("score", "--instance", "0")
+    job.do("publish")
+    assert lines(job) == [f"{number}.csv:{number}" for number in range(6)]
+
+
 def test_an_output_folder_with_something_in_it_is_refused(job: Job) -> None:
     job.output.mkdir()
     (job.output / "precious.txt").write_text("mine")

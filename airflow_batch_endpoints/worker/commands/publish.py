@@ -127,25 +127,17 @@ def _publish(store: Store, pinned: PinnedJob, submission: str, previous: dict[st
 
 def _freeze(store: Store, pinned: PinnedJob, submission: str) -> list[Commit]:
     """Return the commit of every shard; from here on nothing else counts."""
-    ledger = Ledger(store, incarnation="publish", submission=submission)
-    committed = ledger.committed()
-    missing = [shard for shard in range(pinned.summary.shards) if shard not in committed]
-    if missing:
-        stop = ledger.stopped()
-        if stop is not None:
-            raise stop.error()
+    ledger = Ledger(store, job=pinned.spec.job, incarnation="publish", submission=submission)
+    committed, shards = ledger.committed(), range(pinned.summary.shards)
+    found = [ledger.committed_by(shard) if shard in committed else None for shard in shards]
+    commits = [commit for commit in found if commit is not None]
+    if len(commits) < len(shards):
+        ledger.check_stop()
         raise IncompleteError(
-            f"{len(missing)} of {pinned.summary.shards} shards are not done (the first is {missing[0]}); see the score tasks. "
+            f"{len(shards) - len(commits)} of {len(shards)} shards are not done (the first is {found.index(None)}); see the "
+            "score tasks. "
             "Clearing the run goes on from what is done."
         )
-    commits = []
-    for shard in range(pinned.summary.shards):
-        content = store.read(layout.commit(shard))
-        if content is None:
-            raise InfrastructureError(
-                f"the commit of shard {shard} is gone from the job's folder; something deletes files there"
-            )
-        commits.append(Commit.model_validate_json(content))
     return commits
 
 

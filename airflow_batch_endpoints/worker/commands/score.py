@@ -24,7 +24,8 @@ from airflow_batch_endpoints.worker import models, processes
 from airflow_batch_endpoints.worker.directory import pinned_job
 from airflow_batch_endpoints.worker.environments import building
 from airflow_batch_endpoints.worker.ledger import Ledger
-from airflow_batch_endpoints.worker.protocol import Coordinator, Progress, Rules
+from airflow_batch_endpoints.worker.protocol.coordinator import Coordinator, Progress
+from airflow_batch_endpoints.worker.protocol.rules import Rules
 from airflow_batch_endpoints.worker.scoring.base import ScriptCall
 from airflow_batch_endpoints.worker.scratch import scratch
 from airflow_batch_endpoints.worker.slots.pool import SlotPool, SlotSetup
@@ -57,15 +58,15 @@ def run(
     """
     store = open_store(output_uri)
     incarnation = f"{instance}-{secrets.token_hex(4)}"
-    ledger = Ledger(store, incarnation=incarnation, submission=submission)
-    if ledger.is_published(job):
+    ledger = Ledger(store, job=job, incarnation=incarnation, submission=submission)
+    if ledger.is_published():
         log.info("the predictions of %s are published already; nothing is left to do", job)
         return _result("nothing_left", Progress(shards=0))
     pinned = pinned_job(store, job)
     spec = pinned.spec
     logging.getLogger().setLevel(spec.settings.logging_level.upper())
     is_static = spec.settings.distribution == "static"
-    ledger = Ledger(store, incarnation=incarnation, submission=submission, exclusive=not is_static)
+    ledger = Ledger(store, job=job, incarnation=incarnation, submission=submission, exclusive=not is_static)
     if not is_static and len(ledger.committed()) == pinned.summary.shards:
         log.info("all %d shards are committed already; nothing is left to do", pinned.summary.shards)
         return _result("nothing_left", Progress(shards=pinned.summary.shards))
@@ -86,7 +87,7 @@ def run(
             log.info("instance %d starts with %d slots as %s", instance, slots.count, incarnation)
             progress = coordinator.run()
     report.say(progress)
-    if ledger.is_published(job):
+    if ledger.is_published():
         ledger.sweep()
     return _result("done" if progress.shards_done else "nothing_left", progress)
 

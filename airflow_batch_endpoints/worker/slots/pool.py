@@ -76,7 +76,7 @@ class _Slot:
 
 
 class SlotPool:
-    """Implements :class:`~airflow_batch_endpoints.worker.protocol.Slots` with processes.
+    """Implements :class:`~airflow_batch_endpoints.worker.protocol.coordinator.Slots` with processes.
 
     :param count: how many slots.
     :param setup: what the processes need to know.

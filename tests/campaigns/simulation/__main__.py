@@ -9,7 +9,7 @@ import sys
 import time
 import traceback
 
-from tests.campaigns.simulation import makespan
+from tests.campaigns.simulation import campaign, makespan
 from tests.campaigns.simulation.airflow import simulate
 from tests.campaigns.simulation.checks import check
 from tests.campaigns.simulation.schedules import draw
@@ -29,35 +29,19 @@ def main() -> int:
     logging.disable(logging.ERROR)
     begin = time.monotonic()
     failures = 0
-    with multiprocessing.get_context("spawn").Pool(options.processes, initializer=_silence) as pool:
+    with multiprocessing.get_context("spawn").Pool(options.processes, initializer=campaign.silence) as pool:
         seeds = range(options.first, options.first + options.schedules)
-        for failure in pool.imap_unordered(_try, seeds, chunksize=25):
+        for failure in pool.imap_unordered(campaign.attempt, seeds, chunksize=25):
             if failure:
                 failures += 1
                 print(failure, flush=True)
         print(f"{options.schedules} schedules, {failures} failures, {time.monotonic() - begin:.0f} s", flush=True)
         outcomes = []
-        for outcome in pool.imap(_work, range(options.makespan_seeds)):
+        for outcome in pool.imap(campaign.work, range(options.makespan_seeds)):
             outcomes.append(outcome)
         if outcomes:
             print(makespan.describe(makespan.Load(), outcomes))
     return 1 if failures else 0
-
-
-def _silence() -> None:
-    logging.disable(logging.ERROR)
-
-
-def _try(seed: int) -> str | None:
-    try:
-        check(simulate(draw(seed)))
-    except Exception as error:
-        return f"seed {seed}: {type(error).__name__}: {error}"
-    return None
-
-
-def _work(seed: int) -> makespan.Outcome:
-    return makespan.run(makespan.Load(), seed)
 
 
 def _show(seed: int) -> int:

@@ -11,9 +11,10 @@ from functools import partial
 from unittest.mock import patch
 
 from airflow_batch_endpoints.planning.items import Item, MiniBatch, Shard
-from airflow_batch_endpoints.worker import protocol
 from airflow_batch_endpoints.worker.ledger import Ledger
-from airflow_batch_endpoints.worker.protocol import Coordinator, Rules
+from airflow_batch_endpoints.worker.protocol import coordinator
+from airflow_batch_endpoints.worker.protocol.coordinator import Coordinator
+from airflow_batch_endpoints.worker.protocol.rules import Rules
 from airflow_batch_endpoints.worker.slots.events import Event, Scored, ScoreWork, Sealed, SealWork, Started
 from tests.campaigns.simulation.store import Bucket, Connection, StoreFaults
 from tests.campaigns.simulation.world import Process, World
@@ -124,7 +125,7 @@ def run(load: Load, seed: int) -> Outcome:
             instance=instance, instances=load.workers, listed=load.shards, max_retries=1, timeout=1e6, init_timeout=1e6,
             error_threshold=0, lease=load.lease,
         )  # fmt: skip
-        ledger = Ledger(store, incarnation=f"{instance}-{attempt}", submission="0")
+        ledger = Ledger(store, job="job", incarnation=f"{instance}-{attempt}", submission="0")
         Coordinator(
             plan=plan, ledger=ledger, slots=_Slot(me, seconds), clock=me, rules=rules, report=lambda _: None
         ).run()
@@ -132,7 +133,7 @@ def run(load: Load, seed: int) -> Outcome:
 
     for instance in range(load.workers):
         world.start(lambda instance=instance: work(instance))
-    with patch.object(protocol, "LONGEST_WAIT", 1e6):  # no signals here that would have to be noticed
+    with patch.object(coordinator, "LONGEST_WAIT", 1e6):  # no signals here that would have to be noticed
         world.run(events=50_000_000)
     assert len([key for key in bucket.objects if "/commits/" in key]) == load.shards
     ideal = max(sum(seconds) / load.workers, max(seconds))

@@ -58,7 +58,7 @@ class Model:
 
 
 class SimulatedSlots:
-    """Implements :class:`~airflow_batch_endpoints.worker.protocol.Slots`."""
+    """Implements :class:`~airflow_batch_endpoints.worker.protocol.coordinator.Slots`."""
 
     def __init__(
         self, process: Process, count: int, model: Model, spec: JobSpec, incarnation: str, scratch: Path

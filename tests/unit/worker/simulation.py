@@ -9,7 +9,8 @@ from dataclasses import dataclass, field
 
 from airflow_batch_endpoints.planning.plan import Item, MiniBatch, Shard
 from airflow_batch_endpoints.worker.ledger import Ledger
-from airflow_batch_endpoints.worker.protocol import Coordinator, Progress, Rules
+from airflow_batch_endpoints.worker.protocol.coordinator import Coordinator, Progress
+from airflow_batch_endpoints.worker.protocol.rules import Rules
 from airflow_batch_endpoints.worker.slots.events import (
     Died,
     Event,
@@ -194,7 +195,11 @@ def coordinator(
     return Coordinator(
         plan=plan,
         ledger=Ledger(
-            world.store, incarnation=incarnation, submission="first", exclusive=not rules.get("static", False)
+            world.store,
+            job="job",
+            incarnation=incarnation,
+            submission="first",
+            exclusive=not rules.get("static", False),
         ),
         slots=slots or SimulatedSlots(world, 2),
         clock=world.clock,
