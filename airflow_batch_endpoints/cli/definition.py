@@ -175,8 +175,8 @@ EXIT_CODES = (
 INVOKE = Command(
     name="invoke",
     help="Start a job",
-    description="Start a job: score the files of an input with a deployment of an endpoint, or run its pipeline. Inputs and outputs "
-    f"of a pipeline are given by name, in a file or with --set. {EXIT_CODES}",
+    description="Start a job: score the files of an input with a deployment of an endpoint, or run its pipeline. Inputs and "
+    f"outputs of a pipeline are given by name, in a file or with --set. {EXIT_CODES}",
     function="jobs.invoke",
     args=(
         ENDPOINT,
