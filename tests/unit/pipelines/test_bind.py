@@ -32,7 +32,9 @@ def graph(inputs: dict[str, Any] = INPUTS, outputs: dict[str, Any] | None = None
         "component": {"command": "x", "outputs": outputs},
         "outputs": {name: f"${{{{parent.outputs.{name}}}}}" for name in outputs},
     }
-    component = component_from_data({"type": "pipeline", "inputs": inputs, "outputs": outputs, "jobs": {"s": step}}, "p")
+    component = component_from_data(
+        {"type": "pipeline", "inputs": inputs, "outputs": outputs, "jobs": {"s": step}}, "p"
+    )
     assert isinstance(component, PipelineComponent)
     found, problems = build(component)
     assert problems == []
@@ -80,7 +82,10 @@ def test_an_input_without_a_name_that_could_be_two() -> None:
     inputs = {"a": {"type": "uri_folder"}, "b": {"type": "uri_folder"}}
     found = problems(graph(inputs), input="s3://x/y")
     assert found["input"].startswith("has no name, and the pipeline takes a (uri_folder), b (uri_folder)")
-    assert bound(graph(inputs), input="s3://x/y", inputs={"b": {"path": "s3://x/z"}}) == {"a": "s3://x/y", "b": "s3://x/z"}
+    assert bound(graph(inputs), input="s3://x/y", inputs={"b": {"path": "s3://x/z"}}) == {
+        "a": "s3://x/y",
+        "b": "s3://x/z",
+    }
     assert "takes no input" in problems(graph({}), input="s3://x/y")["input"]
 
 
@@ -118,7 +123,9 @@ def test_a_value_that_only_a_step_refuses() -> None:
         "component": {"command": "x ${{inputs.n}}", "inputs": {"n": {"type": "number", "max": 5}}},
         "inputs": {"n": "${{parent.inputs.n}}"},
     }
-    component = component_from_data({"type": "pipeline", "inputs": {"n": {"type": "integer"}}, "jobs": {"s": step}}, "p")
+    component = component_from_data(
+        {"type": "pipeline", "inputs": {"n": {"type": "integer"}}, "jobs": {"s": step}}, "p"
+    )
     assert isinstance(component, PipelineComponent)
     assert "step s takes no other" in problems(build(component)[0], inputs={"n": 6})["inputs.n"]
 
@@ -141,7 +148,10 @@ def test_literals_come_through_unchanged(text: str, whole: int, share: float, dr
 
 def test_outputs() -> None:
     made = graph({}, {"scores": {"type": "uri_folder"}, "model": {"type": "mlflow_model"}})
-    assert bind_outputs(made, {"scores": JobOutput(path="s3://x/y"), "model": JobOutput()}) == ({"scores": "s3://x/y"}, None)
+    assert bind_outputs(made, {"scores": JobOutput(path="s3://x/y"), "model": JobOutput()}) == (
+        {"scores": "s3://x/y"},
+        None,
+    )
     # One that its author did not name is the job's folder.
     assert bind_outputs(made, {"score": JobOutput(path="s3://x/y")}) == ({}, "s3://x/y")
     with pytest.raises(DocumentError) as caught:

@@ -50,7 +50,9 @@ def test_a_pipeline_within_a_pipeline_becomes_steps() -> None:
         "prepare_transformations": FromStep("preprocess_job", "transformations_output"),
         "report": FromStep("check_job.explain", "report"),
     }
-    assert {name: str(asset) for name, asset in graph.output_assets.items()} == {"report": "azureml:heart-reports@latest"}
+    assert {name: str(asset) for name, asset in graph.output_assets.items()} == {
+        "report": "azureml:heart-reports@latest"
+    }
 
 
 def test_where_inputs_come_from() -> None:
@@ -72,7 +74,10 @@ def test_where_inputs_come_from() -> None:
 def test_a_step_that_is_written_out_has_the_types_of_what_it_is_given() -> None:
     nodes = {node.name: node for node in heart("training").nodes}
     note = nodes["check_job.note"]
-    assert {name: entry.declared.type for name, entry in note.inputs.items()} == {"report": "uri_folder", "depth": "integer"}
+    assert {name: entry.declared.type for name, entry in note.inputs.items()} == {
+        "report": "uri_folder",
+        "depth": "integer",
+    }
     assert {name: entry.type for name, entry in note.outputs.items()} == {"when": "uri_folder"}
 
 
@@ -223,7 +228,11 @@ def test_pipelines_too_deep_within_pipelines() -> None:
 
 def test_an_output_may_come_from_far_inside() -> None:
     leaf = {**copy("${{parent.inputs.data}}"), "outputs": {"copy": "${{parent.outputs.out}}"}}
-    data: dict[str, Any] = {"inputs": {"data": {"type": "uri_folder"}}, "outputs": {"out": {"type": "uri_folder"}}, "jobs": {"leaf": leaf}}
+    data: dict[str, Any] = {
+        "inputs": {"data": {"type": "uri_folder"}},
+        "outputs": {"out": {"type": "uri_folder"}},
+        "jobs": {"leaf": leaf},
+    }
     for level in range(3):
         step = {
             "type": "pipeline",
@@ -319,7 +328,20 @@ def test_a_pipeline_with_one_thing_wrong_has_problems_and_is_still_taken_apart(
     assert {node.name for node in graph.nodes} == set(after)
 
 
-WORDS = ["jobs", "type", "component", "inputs", "outputs", "command", "pipeline", "parallel", "path", "data", "a", "task"]
+WORDS = [
+    "jobs",
+    "type",
+    "component",
+    "inputs",
+    "outputs",
+    "command",
+    "pipeline",
+    "parallel",
+    "path",
+    "data",
+    "a",
+    "task",
+]
 ANYTHING = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5) | st.sampled_from(WORDS)
     | st.sampled_from(["${{parent.inputs.data}}", "${{parent.jobs.a.outputs.copy}}", "azureml:x@latest", "$[["]),
