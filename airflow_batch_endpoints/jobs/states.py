@@ -71,7 +71,7 @@ def step_state(tasks: Mapping[str, set[str]], *, is_stopped: bool, has_failed: b
 
     :param tasks: states of the instances of ``step``, or of ``plan``, ``score`` and ``publish`` of a parallel step.
     :param is_stopped: whether it said that it was stopped.
-    :param has_failed: whether it said why it failed.
+    :param has_failed: whether it said that it failed.
     :param is_canceled: whether the job is canceled.
     """
     last = tasks.get("step") or tasks.get(ids.PUBLISH) or set()
