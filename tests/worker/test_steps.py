@@ -400,6 +400,10 @@ def test_outputs_of_every_type(make: Callable[..., Pipeline]) -> None:
         ("ln -s /etc/hostname ${{outputs.made}}", "is a link to '/etc/hostname', which is not in the output"),
         ("echo ${{inputs.nothing}}", "there is: none"),
         ("echo 'open", "exited with code 2; its last words: "),
+        (
+            "mkdir ${{outputs.made}}; touch ${{outputs.made}}/$'\\xff'",
+            "a file whose name not every store can take: '\\udcff'",
+        ),
         ("sleep 60", "longer than its timeout of 1 s"),
         ("trap '' TERM; sleep 60", "longer than its timeout of 1 s"),
     ],
@@ -508,6 +512,7 @@ def init():
 def run(mini_batch):
     for path in mini_batch:
         pathlib.Path(options.copies, os.path.basename(path)).write_text("copy of " + open(path).read())
+        pathlib.Path(os.environ["AZUREML_BI_OUTPUT_PATH"], os.path.basename(path) + ".loose").write_text("")
     return [f"{os.path.basename(path)}:{sum(map(float, open(path))) * options.factor + options.center}" for path in mini_batch]
 """
 
@@ -561,6 +566,7 @@ def test_a_parallel_step_scores_in_mini_batches(make: Callable[..., Pipeline], d
     assert published(first) == {
         "scores.csv": "\n".join(["prediction", *rows, ""]).encode(),
         **{f"prepared/{name}": f"copy of {content}".encode() for name, content in files.items()},
+        **{f"prepared/{name}.loose": b"" for name in files},
     }
     for command in PARALLEL_COMMANDS:
         first.do(command[0], *command[1:], "--step", "score")
@@ -580,11 +586,11 @@ def test_a_parallel_step_that_fails_says_why(make: Callable[..., Pipeline], data
     pipeline = parallel(make(), data, error_threshold=0, retry_settings={"max_retries": 0})
     pipeline.code(score="def init(): pass\ndef run(batch): raise ValueError('not this one')\n")
     pipeline.do("plan")
+    assert "is a command" in pipeline.do("plan", "--step", "prepare", code=2)["error"]["message"]
     pipeline.do_step("prepare")
+    assert "scores in mini-batches" in pipeline.do_step("score", code=2)["error"]["message"]
     pipeline.do("plan", "--step", "score")
     pipeline.do("score", "--step", "score", "--instance", "0", code=3)
     pipeline.do("publish", "--step", "score", code=3)
     message = pipeline.do("publish", code=2)["error"]["message"]
     assert "step score failed: 1 of 2 items failed, error_threshold allows 0" in message
-    assert "is a command" in pipeline.do("plan", "--step", "prepare", code=2)["error"]["message"]
-    assert "scores in mini-batches" in pipeline.do_step("score", code=2)["error"]["message"]

@@ -121,6 +121,11 @@ def look(given: Given) -> dict[str, Contents | None]:
     return {name: value.look() for name, value in given.items() if isinstance(value, Data)}
 
 
+def made_by_steps(given: Given) -> Given:
+    """Return the inputs that are outputs of other steps."""
+    return {name: value for name, value in given.items() if isinstance(value, Data) and value.published is not None}
+
+
 def have(given: Given, found: Mapping[str, Contents | None], folder: Path) -> dict[str, str]:
     """Return what a command is told of each input that is given; what must be fetched is fetched.
 
@@ -145,4 +150,4 @@ def identities(given: Given, found: Mapping[str, Contents | None]) -> dict[str, 
 
 def changed(before: Mapping[str, Contents | None], after: Mapping[str, Contents | None]) -> Sequence[str]:
     """Return the names of data that are not what they were."""
-    return [name for name in before if before[name] != after[name]]
+    return [name for name in after if before[name] != after[name]]
