@@ -16,6 +16,7 @@ from airflow_batch_endpoints.documents import sizes
 from airflow_batch_endpoints.documents.assets import VersionedAsset
 from airflow_batch_endpoints.documents.base import Part, Tags
 from airflow_batch_endpoints.documents.deployment import (
+    Environment,
     EnvironmentOrName,
     EnvironmentVariables,
     ErrorThreshold,
@@ -198,6 +199,43 @@ class ParallelComponent(_Component):
         if isinstance(data, dict) and isinstance(data.get("logging_level"), str):
             return {**data, "logging_level": data["logging_level"].lower()}
         return data
+
+    # What a step needs of its component, whatever its kind:
+
+    @property
+    def command(self) -> None:
+        """No command line: there is a script."""
+        return
+
+    @property
+    def code(self) -> str:
+        """Folder of the script."""
+        return self.task.code
+
+    @property
+    def environment(self) -> Environment | None:
+        """What the script runs in."""
+        return self.task.environment
+
+    @property
+    def limits(self) -> Limits:
+        """No limit of the whole."""
+        return Limits()
+
+    @property
+    def threshold(self) -> int | str:
+        """How many items may fail: what both thresholds allow."""
+        found = [given for given in (self.error_threshold, self.mini_batch_error_threshold) if given != -1]
+        return min(found, key=lambda given: int(given)) if len(found) == 2 else found[0] if found else -1
+
+    @model_validator(mode="after")
+    def _one_threshold(self) -> ParallelComponent:
+        given = (self.error_threshold, self.mini_batch_error_threshold)
+        if -1 not in given and any(isinstance(threshold, str) for threshold in given):
+            raise FieldError(
+                "mini_batch_error_threshold", "stands beside error_threshold; keep one, when one is a share"
+            )
+        return self
 
     @field_validator("mini_batch_size")
     @classmethod

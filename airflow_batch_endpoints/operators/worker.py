@@ -28,7 +28,7 @@ from airflow_batch_endpoints.triggers.job import any_succeeded, cancellation
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from airflow_batch_endpoints.jobs.spec import JobReference, JobSpec
+    from airflow_batch_endpoints.jobs.spec import JobReference
     from airflow_batch_endpoints.operators.pod import BatchWorkerPodOperator
 
 SPEC_KEY = "job_spec"
@@ -133,7 +133,7 @@ class BatchWorkerOperator(BaseOperator):
         context["ti"].xcom_push(JOB, {name: spec[name] for name in _REFERENCE})
         return spec
 
-    def _resolve_now(self, context: Context) -> JobSpec:
+    def _resolve_now(self, context: Context) -> JobReference:
         from airflow_batch_endpoints.config import settings
         from airflow_batch_endpoints.documents.job import request_from_conf
         from airflow_batch_endpoints.exceptions import UserError

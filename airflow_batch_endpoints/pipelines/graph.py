@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from graphlib import CycleError, TopologicalSorter
+from typing import Literal
 
 from airflow_batch_endpoints.documents.component import (
     CommandComponent,
@@ -22,6 +23,7 @@ from airflow_batch_endpoints.documents.expressions import JobOutput, Parent, is_
 from airflow_batch_endpoints.documents.ports import (
     DATA_TYPES,
     ComponentInput,
+    DataType,
     LiteralValue,
     fits,
     literal,
@@ -73,15 +75,15 @@ class NodeInput:
     declared: ComponentInput
     """As its component has it, its type known."""
     source: Source
-    mode: str
+    mode: Literal["ro_mount", "download", "direct"]
 
 
 @dataclass(frozen=True)
 class NodeOutput:
     """One output of a step."""
 
-    type: str
-    mode: str
+    type: DataType
+    mode: Literal["rw_mount", "upload", "direct"]
 
 
 @dataclass(frozen=True)
@@ -97,7 +99,7 @@ class Node:
     inputs: dict[str, NodeInput]
     outputs: dict[str, NodeOutput]
     settings: PipelineSettings
-    """Of the pipelines around it, the innermost first."""
+    """Of the pipelines around it, the innermost before the others."""
 
     @property
     def after(self) -> frozenset[str]:
@@ -114,7 +116,9 @@ class Graph:
     """In an order in which each comes after those it depends on."""
     outputs: dict[str, FromStep]
     """Which step makes each output of the pipeline."""
-    output_types: dict[str, str]
+    output_types: dict[str, DataType]
+    settings: PipelineSettings
+    """Of the whole pipeline."""
 
 
 @dataclass(frozen=True)
@@ -126,13 +130,15 @@ class GraphProblem:
     message: str
 
 
-def build(component: PipelineComponent) -> tuple[Graph, list[GraphProblem]]:
+def build(component: PipelineComponent, settings: PipelineSettings | None = None) -> tuple[Graph, list[GraphProblem]]:
     """Flatten a pipeline, and return every problem of it. With problems, the graph is what could be made of the rest.
 
     Components that are still names are not looked into: what depends on them is taken to be right.
+
+    :param settings: go before the component's own; those of its deployment.
     """
     builder = _Builder()
-    top = _Level(component, "", "", 0, {}, PipelineSettings())
+    top = _Level(component, "", "", 0, {}, _over(component.settings, settings or PipelineSettings()))
     builder.walk(top)
     outputs, *_ = [builder.outputs_of(level) for level in builder.levels()]
     nodes = {name: builder.finished(node) for name, node in builder.nodes.items()}
@@ -144,6 +150,7 @@ def build(component: PipelineComponent) -> tuple[Graph, list[GraphProblem]]:
         nodes=tuple(nodes[name] for name in order),
         outputs={name: made for name, (made, _) in outputs.items() if made is not None},
         output_types={name: kind for name, (_, kind) in outputs.items() if kind is not None},
+        settings=top.settings,
     )
     return graph, list(dict.fromkeys(builder.problems))
 
@@ -208,7 +215,7 @@ class _Builder:
 
     def walk(self, level: _Level) -> None:
         self._levels[level.prefix] = level
-        settings = _inner_first(level.component.settings, level.settings)
+        settings = level.settings
         if level.depth == 0:
             level.given = {
                 name: _Bound(FromJob(name, entry.default), entry.type, not entry.is_required and entry.default is None)
@@ -389,15 +396,15 @@ class _Builder:
 
     # -- outputs ------------------------------------------------------------------------------------------------------
 
-    def _output_type(self, level: _Level, step: Step, name: str) -> str | None:
+    def _output_type(self, level: _Level, step: Step, name: str) -> DataType | None:
         """Return the type of a step's output: what its component says, else what the pipeline says of its own output."""
         assert not isinstance(step.component, str)  # noqa: S101 - the callers have looked
         declared = step.component.outputs[name].type
         if declared is not None:
             return declared
         written = step.outputs.get(name)
-        if written is None or written.type is not None or written.path is None:
-            return written.type if written is not None and written.type is not None else "uri_folder"
+        if written is None or written.path is None:
+            return "uri_folder"
         try:
             target = parse(written.path)
         except ValueError:
@@ -405,9 +412,9 @@ class _Builder:
         known = level.component.outputs.get(target.name) if isinstance(target, Parent) else None
         return (known.type if known is not None else None) or "uri_folder"
 
-    def outputs_of(self, level: _Level) -> dict[str, tuple[FromStep | None, str | None]]:
+    def outputs_of(self, level: _Level) -> dict[str, tuple[FromStep | None, DataType | None]]:
         """Return which step makes each output of a pipeline, and of what type it is."""
-        makers: dict[str, tuple[FromStep | None, str | None]] = {}
+        makers: dict[str, tuple[FromStep | None, DataType | None]] = {}
         for name, step in level.component.jobs.items():
             for output, written in step.outputs.items():
                 place = f"{level.place}jobs.{name}.outputs.{output}"
@@ -487,5 +494,6 @@ def _default(declared: ComponentInput) -> Source:
     return None if declared.default is None else Given(declared.default, declared.is_data)
 
 
-def _inner_first(inner: PipelineSettings, outer: PipelineSettings) -> PipelineSettings:
-    return outer.model_copy(update=inner.model_dump(exclude_none=True))
+def _over(settings: PipelineSettings, over: PipelineSettings) -> PipelineSettings:
+    """Return settings with what others say put over them."""
+    return settings.model_copy(update=over.model_dump(exclude_none=True))

@@ -98,19 +98,20 @@ def graph_of(document: Document) -> Graph | None:
     """Return the steps of a pipeline deployment; ``None`` for other deployments."""
     if not isinstance(document, PipelineDeployment) or not isinstance(document.component, PipelineComponent):
         return None
-    return build(document.component)[0]
+    return build(document.component, document.settings)[0]
 
 
 def computes_of(document: PipelineDeployment) -> Iterator[tuple[str, str]]:
     """Return every compute that a pipeline deployment names, each with where it does."""
-    if document.settings.default_compute is not None:
-        yield "settings.default_compute", document.settings.default_compute
     graph = graph_of(document)
+    named = None if graph is None else graph.settings.default_compute
+    default = document.settings.default_compute or named
+    if default is not None:
+        yield "settings.default_compute", default
     for node in graph.nodes if graph is not None else ():
-        if node.step.compute is not None:
-            yield f"component.{node.place}.compute", node.step.compute
-        elif node.settings.default_compute is not None:
-            yield f"component.{node.place}.compute", node.settings.default_compute
+        compute = node.step.compute or node.settings.default_compute
+        if compute is not None and compute != default:
+            yield f"component.{node.place}.compute", compute
 
 
 def index_entry(document: PipelineDeployment) -> dict[str, Any]:

@@ -16,10 +16,11 @@ from airflow_batch_endpoints.documents.references import (
     parse_place,
 )
 from airflow_batch_endpoints.exceptions import Problem, ReachError, UserError
-from airflow_batch_endpoints.storage.reach import is_within
+from airflow_batch_endpoints.storage.reach import check_reach, is_within
 from airflow_batch_endpoints.storage.uris import join, normalise, shown
 
 if TYPE_CHECKING:
+    from airflow_batch_endpoints.config import Settings
     from airflow_batch_endpoints.registry.registry import Change, Registry
 
 
@@ -72,6 +73,27 @@ def _in_store(registry: Registry, reference: StoreReference, what: str) -> Place
     if ".." in path.split("/") or not is_within(uri, base):
         raise ReachError(f"{what} {shown(str(reference))} leads out of data store {store.name!r}")
     return Place(uri, datastore=store)
+
+
+def locate_input(registry: Registry, text: str, settings: Settings, *, what: str = "input") -> Place:
+    """Return where an input is. :raises ReachError: where jobs may not read."""
+    place = locate(registry, text, what=what)
+    check_reach(place.uri, settings.allowed_input_uris, what=what, option="allowed_input_uris")
+    return place
+
+
+def locate_output(registry: Registry, text: str | None, settings: Settings, *, what: str = "output") -> Place | None:
+    """Return where an output goes, ``None`` when nothing is said of it. :raises ReachError: where jobs may not write."""
+    if text is None:
+        return None
+    place = locate(registry, text, what=what)
+    if place.asset is not None:
+        raise UserError(
+            f"{what}: {place.asset} is a version of a data asset, which does not change; name a place, such as "
+            "azureml://datastores/<store>/paths/<path>"
+        )
+    check_reach(place.uri, settings.allowed_output_uris, what=what, option="allowed_output_uris")
+    return place
 
 
 # -- when documents are applied --------------------------------------------------------------------------------------

@@ -24,7 +24,7 @@ from airflow_batch_endpoints.documents.references import is_reference
 from airflow_batch_endpoints.exceptions import ConflictError, DocumentError, InputError, NotFoundError, Problem
 from airflow_batch_endpoints.jobs import naming
 from airflow_batch_endpoints.jobs.command_line import Command
-from airflow_batch_endpoints.jobs.spec import JobReference, JobSpec
+from airflow_batch_endpoints.jobs.spec import JobReference
 from airflow_batch_endpoints.jobs.states import TERMINAL
 from airflow_batch_endpoints.registry import revisions
 from airflow_batch_endpoints.registry.resolve import resolve
@@ -125,21 +125,21 @@ class Jobs:
             return naming.new_job_name()
         return f"request-{hashlib.sha256(f'{endpoint}/{request_id}'.encode()).hexdigest()[:32]}"
 
-    def _resolve(self, endpoint: str, conf: dict[str, Any], name: str, places: Mapping[str, str]) -> JobSpec:
+    def _resolve(self, endpoint: str, conf: dict[str, Any], name: str, places: Mapping[str, str]) -> JobReference:
         try:
             request = request_from_conf(endpoint, conf)
+            if request.replay_of is not None:
+                self._check_replay(endpoint, request.replay_of)
+            return resolve(
+                self._registry,
+                request,
+                job=name,
+                invoker=self._actor.name,
+                settings=settings(),
+                find_job=lambda other: self._reference(endpoint, other),
+            )
         except DocumentError as error:
             raise DocumentError([_placed(problem, places) for problem in error.problems]) from None
-        if request.replay_of is not None:
-            self._check_replay(endpoint, request.replay_of)
-        return resolve(
-            self._registry,
-            request,
-            job=name,
-            invoker=self._actor.name,
-            settings=settings(),
-            find_job=lambda other: self._reference(endpoint, other),
-        )
 
     def _check_replay(self, endpoint: str, job: str) -> None:
         """Refuse to replay a job that has nothing to replay."""
@@ -242,18 +242,37 @@ def _normalised(conf: Mapping[str, Any], places: Mapping[str, str]) -> dict[str,
     conf = {name: value for name, value in conf.items() if value is not None}
     options = settings()
     allowed = {"input": options.allowed_input_uris, "output": options.allowed_output_uris}
-    for name, prefixes in allowed.items():
-        # What a reference stands for is decided where the job is resolved, and so is whether it may go there.
-        if conf.get(name) and not is_reference(str(conf[name])):
-            place = places.get(name, name)
-            conf[name] = normalise(str(conf[name]), what=place)
-            check_reach(conf[name], prefixes, what=place, option=f"allowed_{name}_uris")
+
+    def uri(kind: str, text: str, place: str) -> str:
+        if is_reference(text) or text.startswith(("models:", "runs:")):
+            return text
+        place = places.get(place, place)
+        found = normalise(text, what=place)
+        check_reach(found, allowed[kind], what=place, option=f"allowed_{kind}_uris")
+        return found
+
+    for kind in allowed:
+        if conf.get(kind):
+            conf[kind] = uri(kind, str(conf[kind]), kind)
+        named = conf.get(f"{kind}s")
+        if isinstance(named, dict):
+            conf[f"{kind}s"] = {
+                name: {**entry, "path": uri(kind, entry["path"], f"{kind}s.{name}.path")}
+                if isinstance(entry, dict) and isinstance(entry.get("path"), str)
+                else entry
+                for name, entry in named.items()
+            }
     return conf
 
 
 def _placed(problem: Problem, places: Mapping[str, str]) -> Problem:
     """Return a problem under the name that its author knows."""
-    for name in (problem.field, problem.field.rpartition(".")[2]):
+    field = problem.field
+    is_named = field.startswith(("inputs.", "outputs."))
+    names = (
+        [field, field.rpartition(".")[0], field.partition(".")[0]] if is_named else [field, field.rpartition(".")[2]]
+    )
+    for name in names:
         if name in places:
             return Problem(problem.source, places[name], problem.message)
     return problem

@@ -247,7 +247,7 @@ def test_job_requests() -> None:
     # What a form gives is text.
     for text, threshold in {"5": 5, "-1": -1, "5%": "5%"}.items():
         assert request_from_conf("e", {"input": "x", "error_threshold": text}).overrides.error_threshold == threshold
-    for conf in ({}, {"input": "x", "model": "y"}, {"input": "x", "mini_batch_size": "y"}):
+    for conf in ({"input": "x", "model": "y"}, {"input": "x", "mini_batch_size": "y"}):
         with pytest.raises(DocumentError):
             request_from_conf("e", conf)
     with pytest.raises(DocumentError, match="name=value"):
