@@ -151,7 +151,8 @@ STARTING = (
     Arg(
         ("--set",),
         help="Override a setting for this job: instance_count, mini_batch_size, error_threshold, output_file_name, "
-        "retry_settings.max_retries, retry_settings.timeout; may be given several times",
+        "retry_settings.max_retries, retry_settings.timeout; or give an input or output by name: inputs.x=5, "
+        "inputs.x.path=URI, outputs.y.path=URI; may be given several times",
         action="append",
         default=[],
         metavar="NAME=VALUE",
@@ -174,11 +175,21 @@ EXIT_CODES = (
 INVOKE = Command(
     name="invoke",
     help="Start a job",
-    description=f"Start a job: score the files of an input with a deployment of an endpoint. {EXIT_CODES}",
+    description="Start a job: score the files of an input with a deployment of an endpoint, or run its pipeline. Inputs and "
+    f"outputs of a pipeline are given by name, in a file or with --set. {EXIT_CODES}",
     function="jobs.invoke",
     args=(
         ENDPOINT,
-        Arg(("--input",), help="URI or path of a file, a folder or a pattern", required=True, metavar="URI"),
+        Arg(
+            ("--input",),
+            help="URI or path of a file, a folder or a pattern; of a pipeline, its one data input",
+            metavar="URI",
+        ),
+        Arg(
+            ("-f", "--file"),
+            help="YAML file with inputs and outputs by name; paths in it start from its folder",
+            metavar="FILE",
+        ),
         Arg(("--input-type",), help="What the input must be", choices=("uri_folder", "uri_file")),
         Arg(("-d", "--deployment"), help="Name of the deployment (default: the endpoint's default)"),
         *STARTING,

@@ -12,6 +12,7 @@ import yaml
 from airflow_batch_endpoints.cli.backend import Backend, choose
 from airflow_batch_endpoints.cli.printing import command, note, one, rows, say
 from airflow_batch_endpoints.documents.job import parse_assignments
+from airflow_batch_endpoints.documents.job_file import load_job_file
 from airflow_batch_endpoints.exceptions import UserError
 from airflow_batch_endpoints.jobs import naming
 from airflow_batch_endpoints.jobs.states import TERMINAL, JobState
@@ -26,7 +27,8 @@ _INTERNAL = {"request", "submission", "dag_id", "run_id", "tasks"}
 @command
 def invoke(args: Any) -> None:
     """Start a job, and follow it when asked."""
-    _start(args, {"input": args.input, "input_type": args.input_type})
+    named = {} if args.file is None else load_job_file(args.file)
+    _start(args, {**named, "input": args.input, "input_type": args.input_type})
 
 
 @command
@@ -38,12 +40,12 @@ def replay(args: Any) -> None:
 def _start(args: Any, source: dict[str, Any]) -> None:
     """Start a job on an input or on another's dead letters, and follow it when asked."""
     backend = choose(args)
-    conf = {
-        **source,
-        "deployment": args.deployment,
-        "output": args.output,
-        **parse_assignments(args.assignments),
-    }
+    assigned = parse_assignments(args.assignments)
+    for group in ("inputs", "outputs"):
+        # What is said on the command line goes over what a file says.
+        if group in assigned:
+            assigned[group] = _over(source.get(group) or {}, assigned[group])
+    conf = {**source, "deployment": args.deployment, "output": args.output, **assigned}
     conf = {name: value for name, value in conf.items() if value is not None}
     # A name of its own, whatever happens: a request that is tried again is then the same job.
     name = naming.check_job_name(args.job_name) if args.job_name else naming.new_job_name()
@@ -57,6 +59,15 @@ def _start(args: Any, source: dict[str, Any]) -> None:
     _print(job, args.format)
     if args.wait:
         raise SystemExit(_exit_code(job))
+
+
+def _over(named: dict[str, Any], assigned: dict[str, Any]) -> dict[str, Any]:
+    """Return what is said of inputs or outputs by name, with what is assigned to some of them."""
+    found = dict(named)
+    for name, value in assigned.items():
+        before = found.get(name)
+        found[name] = {**before, **value} if isinstance(before, dict) and isinstance(value, dict) else value
+    return found
 
 
 def _show_plan(plan: DryRun) -> None:

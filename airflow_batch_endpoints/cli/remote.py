@@ -356,17 +356,17 @@ def _body(conf: dict[str, Any], name: str) -> dict[str, Any]:
             raise UserError(
                 f"--{what} {conf[what]!r} is a path of this machine, relative; give a URI that the server reaches"
             )
-    types = {"uri_folder": "UriFolder", "uri_file": "UriFile"}
     properties: dict[str, Any] = {"name": name}
     if "replay_of" in conf:
         properties["replayOf"] = conf["replay_of"]
-    else:
-        data = {"Uri": conf["input"]}
-        if conf.get("input_type"):
-            data["JobInputType"] = types[conf["input_type"]]
-        properties["InputData"] = {"input": data}
+    given = {name: _given(value) for name, value in (conf.get("inputs") or {}).items()}
+    if conf.get("input"):
+        given["input"] = _given({"path": conf["input"], "type": conf.get("input_type")})
+    made = {name: _made(value) for name, value in (conf.get("outputs") or {}).items()}
     if conf.get("output"):
-        properties["OutputData"] = {"score": {"JobOutputType": "UriFolder", "Uri": conf["output"]}}
+        made["output"] = _made(conf["output"])
+    properties |= {"InputData": given} if given else {}
+    properties |= {"OutputData": made} if made else {}
     names = {
         "mini_batch_size": "miniBatchSize",
         "error_threshold": "errorThreshold",
@@ -383,6 +383,30 @@ def _body(conf: dict[str, Any], name: str) -> dict[str, Any]:
     if retries:
         properties["retrySettings"] = retries
     return {"properties": properties}
+
+
+_TYPES = {
+    "uri_folder": "UriFolder",
+    "uri_file": "UriFile",
+    "mlflow_model": "MLFlowModel",
+    "custom_model": "CustomModel",
+}
+
+
+def _given(value: Any) -> dict[str, Any]:
+    """Return an input as the body of an invocation has it."""
+    if not isinstance(value, dict) or "path" not in value:
+        found = value.get("value", value.get("default", value)) if isinstance(value, dict) else value
+        return {"JobInputType": "Literal", "Value": found}
+    kind = value.get("type")
+    return {"Uri": value["path"], **({"JobInputType": _TYPES.get(kind, kind)} if kind else {})}
+
+
+def _made(value: Any) -> dict[str, Any]:
+    """Return an output as the body of an invocation has it."""
+    entry = value if isinstance(value, dict) else {"path": value}
+    names = {"path": "Uri", "name": "AssetName", "version": "AssetVersion"}
+    return {"JobOutputType": "UriFolder", **{theirs: entry[ours] for ours, theirs in names.items() if entry.get(ours)}}
 
 
 def _is_anywhere(uri: str) -> bool:

@@ -38,7 +38,7 @@ from airflow_batch_endpoints.documents.ports import (
     PortType,
     type_of,
 )
-from airflow_batch_endpoints.documents.references import AssetName
+from airflow_batch_endpoints.documents.references import AssetName, Version
 
 KINDS = ("command", "parallel", "pipeline")
 _OTHER_KINDS = {
@@ -260,6 +260,10 @@ class StepOutput(Part):
     path: str | None = None
     """``${{parent.outputs.x}}``: it is an output of the pipeline."""
     mode: OutputMode | None = None
+    name: AssetName | None = None
+    """Data asset that the pipeline's output becomes a version of."""
+    version: Version | None = None
+    """Of that asset; ``None`` for the next number."""
 
 
 def _given(value: Any) -> str:

@@ -241,16 +241,17 @@ class _Entry:
             return {"jobinputtype": self._input_type, "value": self._value, **known}
         return {
             "joboutputtype": self._data_type,
-            "assetname": self._keeper("name"),
-            "assetversion": self._keeper("version"),
+            "assetname": self._kept("name"),
+            "assetversion": self._kept("version"),
             **known,
         }
 
-    def _keeper(self, name: str) -> Callable[[Any, str], None]:
+    def _kept(self, name: str) -> Callable[[Any, str], None]:
+        """Return what keeps a field as it is; it is looked at with the request."""
+
         def keep(value: Any, place: str) -> None:
             if value is not None:
-                self.found[name] = value
-                self._reader.found.places[f"{self._name}.{name}"] = place
+                self.found[name], self._reader.found.places[f"{self._name}.{name}"] = value, place
 
         return keep
 
@@ -287,9 +288,7 @@ class _Entry:
     def _value(self, value: Any, place: str) -> None:
         if value is None:
             return
-        if not isinstance(value, str | int | float | bool):
-            self._reader._fail(place, f"found {shown(value)}, expected a text, a number or a truth value")
-            return
+        # What it may be is the deployment's to say: a DAG's parameter can be anything.
         self.found["value"], self._reader.found.places[f"{self._name}.value"] = value, place
 
 

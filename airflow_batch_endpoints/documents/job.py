@@ -102,9 +102,9 @@ class JobOutput(Part):
     type: PortType | None = None
     path: str | None = None
     name: AssetName | None = None
-    """Of a data asset."""
+    """Data asset that the output becomes a version of."""
     version: Version | None = None
-    """Of the data asset; ``None`` for the next."""
+    """Of that asset; ``None`` for the next number."""
     mode: str | None = None
     """Azure ML's; ignored."""
     description: str | None = None
@@ -112,12 +112,12 @@ class JobOutput(Part):
     @model_validator(mode="before")
     @classmethod
     def _path(cls, data: Any) -> Any:
-        return {"path": data} if isinstance(data, str) else data
+        return {"path": data} if isinstance(data, str) else data or {}
 
     @model_validator(mode="after")
     def _named(self) -> JobOutput:
         if self.version is not None and self.name is None:
-            raise FieldError("name", "missing; a version is one of the data asset that the output is registered as")
+            raise FieldError("version", "is of a data asset; give its name, too")
         return self
 
 
@@ -197,10 +197,10 @@ def request_from_conf(endpoint: str, conf: dict[str, Any]) -> JobRequest:
 
 
 def parse_assignments(assignments: Iterable[str]) -> dict[str, Any]:
-    """Read ``name=value`` pairs of a command line as flat overrides.
+    """Read ``name=value`` pairs of a command line as parameters of a run.
 
     ``retry_settings.timeout=60`` and ``timeout=60`` mean the same, so do Azure ML's ``settings.mini_batch_size`` and
-    ``resources.instance_count``.
+    ``resources.instance_count``. ``inputs.x=5``, ``inputs.x.path=<URI>`` and ``outputs.y.path=<URI>`` say what is given by name.
 
     :raises DocumentError: naming each assignment that is none.
     """
@@ -208,14 +208,35 @@ def parse_assignments(assignments: Iterable[str]) -> dict[str, Any]:
     problems = []
     for assignment in assignments:
         name, separator, value = assignment.partition("=")
-        short = name.strip().rpartition(".")[2]
-        if not separator or short not in OVERRIDES:
-            problems.append(Problem("--set", assignment, f"expected name=value with one of {', '.join(OVERRIDES)}"))
-            continue
-        found[short] = _as_written(value)
+        group, *path = name.strip().split(".")
+        short = path[-1] if path else group
+        if separator and group in _FIELDS and len(path) in (1, 2) and set(path[1:]) <= _FIELDS[group]:
+            _put(found.setdefault(group, {}), path, value)
+        elif separator and group not in _FIELDS and short in OVERRIDES:
+            found[short] = _as_written(value)
+        else:
+            expected = f"{', '.join(OVERRIDES)}, inputs.<name>, inputs.<name>.path or outputs.<name>.path"
+            problems.append(Problem("--set", assignment, f"expected name=value with one of {expected}"))
     if problems:
         raise DocumentError(problems)
     return found
+
+
+_FIELDS = {
+    "inputs": {"path", "type", "value", "default", "mode"},
+    "outputs": {"path", "type", "mode", "name", "version"},
+}
+"""What may be said of an input and of an output."""
+
+
+def _put(named: dict[str, Any], path: list[str], value: str) -> None:
+    name, *fields = path
+    if not fields:
+        named[name] = value
+    elif isinstance(named.get(name), dict):
+        named[name][fields[0]] = value
+    else:
+        named[name] = {fields[0]: value}
 
 
 def _as_written(value: Any) -> Any:

@@ -40,11 +40,12 @@ def load(path: str | Path, *, within: Path | None = None) -> Document:
 def load_with_components(path: str | Path, *, within: Path | None = None) -> tuple[Document, list[Path]]:
     """Read a document like :func:`load`, and return the component files that were read for it, too."""
     path = Path(path)
-    document = loads(_read(path), source=str(path))
+    document = loads(read_file(path), source=str(path))
     return complete(document, str(path), path.absolute().parent, within)
 
 
-def _read(path: Path) -> bytes:
+def read_file(path: Path) -> bytes:
+    """Return the content of a file that is not too large. :raises DocumentError: when it cannot be read."""
     try:
         if path.stat().st_size > MAX_BYTES:
             raise DocumentError([Problem(str(path), "(document)", f"larger than {MAX_BYTES:,} bytes")])
@@ -72,7 +73,7 @@ def complete(document: Document, source: str, base: Path, within: Path | None = 
     :return: the document, and the component files.
     :raises DocumentError: with every problem.
     """
-    files = ComponentFiles(base, source, within, lambda path: parse(_read(path), str(path)))
+    files = ComponentFiles(base, source, within, lambda path: parse(read_file(path), str(path)))
     if isinstance(document, PipelineDeployment):
         document = _with_component(document, files)
     elif isinstance(document, PipelineComponent):

@@ -50,7 +50,9 @@ class BatchInvokeOperator(BaseOperator):
     triggerer that shuts down does not.
 
     :param endpoint: name of the endpoint (templated).
-    :param input_data: URI of a file, a folder or a pattern (templated).
+    :param input_data: URI of a file, a folder or a pattern; of a pipeline, its one data input (templated).
+    :param inputs: inputs of a pipeline by name, each a value or ``{"type": "uri_folder", "path": ...}`` (templated).
+    :param outputs: where outputs of a pipeline go, by name: ``{"path": ...}`` (templated).
     :param replay_of: instead of an input, the name of a completed job of the endpoint, whose dead letters are scored (templated).
     :param deployment: name of the deployment; the endpoint's default by default (templated).
     :param output_uri: URI of a folder for this job alone; by default below ``[batch_endpoints] default_output_uri`` (templated).
@@ -62,7 +64,16 @@ class BatchInvokeOperator(BaseOperator):
     :return: the job's summary: state, counts, files, ``output_uri``; without waiting ``{"endpoint", "job"}``.
     """
 
-    template_fields: Sequence[str] = ("endpoint", "input_data", "replay_of", "deployment", "output_uri", "settings")
+    template_fields: Sequence[str] = (
+        "endpoint",
+        "input_data",
+        "inputs",
+        "outputs",
+        "replay_of",
+        "deployment",
+        "output_uri",
+        "settings",
+    )
     operator_extra_links = (BatchJobLink(),)
     ui_color = "#e8f0fe"
 
@@ -71,6 +82,8 @@ class BatchInvokeOperator(BaseOperator):
         *,
         endpoint: str,
         input_data: str | None = None,
+        inputs: dict[str, Any] | None = None,
+        outputs: dict[str, Any] | None = None,
         replay_of: str | None = None,
         deployment: str | None = None,
         output_uri: str | None = None,
@@ -83,6 +96,8 @@ class BatchInvokeOperator(BaseOperator):
         super().__init__(**kwargs)
         self.endpoint = endpoint
         self.input_data = input_data
+        self.inputs = inputs
+        self.outputs = outputs
         self.replay_of = replay_of
         self.deployment = deployment
         self.output_uri = output_uri
@@ -182,6 +197,8 @@ class BatchInvokeOperator(BaseOperator):
     def _conf(self) -> dict[str, Any]:
         parameters = {
             "input": self.input_data,
+            "inputs": self.inputs,
+            "outputs": self.outputs,
             "replay_of": self.replay_of,
             "deployment": self.deployment,
             "output": self.output_uri,

@@ -17,6 +17,7 @@ from airflow_batch_endpoints.documents.component import (
     PipelineSettings,
     Step,
     StepInput,
+    StepOutput,
 )
 from airflow_batch_endpoints.documents.component_files import MAX_NESTING
 from airflow_batch_endpoints.documents.expressions import JobOutput, Parent, is_expression, parse
@@ -28,7 +29,7 @@ from airflow_batch_endpoints.documents.ports import (
     fits,
     literal,
 )
-from airflow_batch_endpoints.documents.references import is_reference
+from airflow_batch_endpoints.documents.references import Reference, is_reference
 from airflow_batch_endpoints.documents.references import parse as parse_reference
 from airflow_batch_endpoints.documents.validation import shown
 from airflow_batch_endpoints.pipelines.commands import check_component
@@ -117,6 +118,8 @@ class Graph:
     outputs: dict[str, FromStep]
     """Which step makes each output of the pipeline."""
     output_types: dict[str, DataType]
+    output_assets: dict[str, Reference]
+    """The data assets that outputs of the pipeline become versions of; without a version, of the next."""
     settings: PipelineSettings
     """Of the whole pipeline."""
 
@@ -150,6 +153,7 @@ def build(component: PipelineComponent, settings: PipelineSettings | None = None
         nodes=tuple(nodes[name] for name in order),
         outputs={name: made for name, (made, _) in outputs.items() if made is not None},
         output_types={name: kind for name, (_, kind) in outputs.items() if kind is not None},
+        output_assets=builder.output_assets,
         settings=top.settings,
     )
     return graph, list(dict.fromkeys(builder.problems))
@@ -202,6 +206,7 @@ class _Builder:
     def __init__(self) -> None:
         self.nodes: dict[str, Node] = {}
         self.problems: list[GraphProblem] = []
+        self.output_assets: dict[str, Reference] = {}
         self._levels: dict[str, _Level] = {}
 
     def fail(self, place: str, message: str) -> None:
@@ -419,6 +424,7 @@ class _Builder:
             for output, written in step.outputs.items():
                 place = f"{level.place}jobs.{name}.outputs.{output}"
                 target = self._target(level, written.path, place)
+                self._note_asset(level, target, written, place)
                 kind = None
                 if not isinstance(step.component, str):
                     if output not in step.component.outputs:
@@ -439,6 +445,15 @@ class _Builder:
                 message = f"no step makes it; write ${{{{parent.outputs.{name}}}}} at the output of one step"
                 self.fail(f"{level.place}outputs.{name}", message)
         return makers
+
+    def _note_asset(self, level: _Level, target: str | None, written: StepOutput, place: str) -> None:
+        if written.name is None:
+            if written.version is not None:
+                self.fail(f"{place}.version", "is of a data asset; give its name, too")
+        elif target is None or level.depth > 0:
+            self.fail(f"{place}.name", "only an output of the whole pipeline becomes a version of a data asset")
+        else:
+            self.output_assets[target] = Reference(written.name, written.version)
 
     def _target(self, level: _Level, path: str | None, place: str) -> str | None:
         """Return the output of the pipeline that a step's output is."""

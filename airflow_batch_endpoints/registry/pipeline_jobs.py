@@ -14,7 +14,7 @@ from airflow_batch_endpoints.documents.deployment import (
     RetrySettings,
     model_uri,
 )
-from airflow_batch_endpoints.documents.job import SOURCE, JobOverrides
+from airflow_batch_endpoints.documents.job import SOURCE
 from airflow_batch_endpoints.documents.pipeline import PipelineDeployment
 from airflow_batch_endpoints.documents.ports import MODEL_TYPES, LiteralValue, literal
 from airflow_batch_endpoints.documents.references import is_reference
@@ -55,22 +55,19 @@ def resolve_pipeline(asked: Asked, deployment: PipelineDeployment) -> PipelineSp
         raise UserError(
             f"deployment {deployment.name!r} names its component but does not hold it; apply its document again"
         )
-    _require_no_overrides(asked, deployment)
     graph, _ = build(deployment.component, deployment.settings)
     return _Resolver(asked, deployment, graph).spec()
 
 
-def _require_no_overrides(asked: Asked, deployment: PipelineDeployment) -> None:
+def _overrides_of_models(asked: Asked, deployment: PipelineDeployment) -> list[Problem]:
     overrides = asked.request.overrides
-    if overrides == JobOverrides():
-        return
     found = [*overrides.model_dump(exclude_none=True, exclude={"retry_settings"})]
     found += [*overrides.retry_settings.model_dump(exclude_none=True)]
     message = (
         f"belongs to model deployments; {deployment.name!r} is a pipeline, whose steps say it themselves. What a job may change "
         "of a pipeline are its inputs"
     )
-    raise DocumentError([Problem(SOURCE, name, message) for name in found])
+    return [Problem(SOURCE, name, message) for name in found]
 
 
 @dataclass(frozen=True)
@@ -87,8 +84,8 @@ class _Resolver:
         request = asked.request
         given: dict[str, LiteralValue | None] = {}
         made: tuple[dict[str, str], str | None] = ({}, None)
-        problems: list[Problem] = []
-        # Inputs and outputs are told of in one pass.
+        problems = _overrides_of_models(asked, deployment)
+        # Whatever is wrong is told in one pass.
         try:
             given = bind_inputs(graph, request.named_inputs(), request.unnamed_input)
         except DocumentError as error:
@@ -183,18 +180,21 @@ class _Resolver:
         return found, places
 
     def _output_assets(self, outputs: dict[str, JobOutput]) -> tuple[OutputAsset, ...]:
-        """Return the data assets that outputs become versions of."""
+        """Return what outputs are registered as: what the invocation says of it, or else the pipeline.
+
+        :raises DocumentError: one is no file and no folder.
+        """
         found, problems = [], []
-        for name, asked in self._asked.request.outputs.items():
-            if asked.name is None:
+        for name, output in outputs.items():
+            wanted = self._asked.request.outputs.get(name)
+            asset = wanted if wanted is not None and wanted.name is not None else self._graph.output_assets.get(name)
+            if asset is None or asset.name is None:
                 continue
-            kind = outputs[name].type if name in outputs else None
+            kind = output.type
             if kind == "uri_file" or kind == "uri_folder":
-                found.append(OutputAsset(name=asked.name, version=asked.version, type=kind, uri=outputs[name].uri))
+                found.append(OutputAsset(name=asset.name, version=asset.version, type=kind, uri=output.uri))
             else:
-                message = (
-                    "only files and folders are registered as data assets; let a step register the model in MLflow"
-                )
+                message = "only files and folders become data assets; let a step register the model in MLflow"
                 problems.append(Problem(SOURCE, f"outputs.{name}.name", message))
         if problems:
             raise DocumentError(problems)

@@ -244,6 +244,7 @@ def _normalised(conf: Mapping[str, Any], places: Mapping[str, str]) -> dict[str,
     allowed = {"input": options.allowed_input_uris, "output": options.allowed_output_uris}
 
     def uri(kind: str, text: str, place: str) -> str:
+        # What a reference stands for is decided where the job is resolved, and so is whether it may go there.
         if is_reference(text) or text.startswith(("models:", "runs:")):
             return text
         place = places.get(place, place)

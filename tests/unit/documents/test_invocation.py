@@ -101,7 +101,6 @@ def test_durations(text: Any, seconds: int) -> None:
         ({"InputData": {"a": {"JobInputType": "Literal"}}}, "properties.InputData.a"),
         ({"InputData": {"a": {"JobInputType": "Literal", "Uri": "s3://x/y"}}}, "properties.InputData.a"),
         ({"InputData": {"a": {"JobInputType": "UriFile", "Value": 1}}}, "properties.InputData.a"),
-        ({"InputData": {"a": {"JobInputType": "Literal", "Value": [1]}}}, "properties.InputData.a.Value"),
         ({"InputData": {"a": {"Uri": "s3://x/y", "Value": 1}}}, "properties.InputData.a"),
         ({"OutputData": {"a": {"JobOutputType": "Table"}}}, "properties.OutputData.a.JobOutputType"),
         ({"OutputData": {"a": {"Uri": ""}}}, "properties.OutputData.a.Uri"),
