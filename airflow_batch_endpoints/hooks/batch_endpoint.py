@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseHook
 
-from airflow_batch_endpoints.exceptions import ConflictError, InfrastructureError, NotFoundError
+from airflow_batch_endpoints.exceptions import ConflictError, NotFoundError
+from airflow_batch_endpoints.hooks.dag_run import is_paused, start_run
 from airflow_batch_endpoints.jobs.naming import dag_id
-from airflow_batch_endpoints.triggers.job import request_cancel, run_state
+from airflow_batch_endpoints.triggers.run import run_state
+from airflow_batch_endpoints.triggers.stopping import request_cancel
 
 if TYPE_CHECKING:
     from airflow_batch_endpoints.documents.assets import DataAsset
@@ -73,14 +75,7 @@ class BatchEndpointHook(BaseHook):
 
     def is_invokable(self, endpoint: str) -> bool:
         """Tell whether the endpoint's DAG is there, so that jobs can be started."""
-        from airflow.sdk.exceptions import AirflowRuntimeError
-        from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
-
-        try:
-            RuntimeTaskInstance.get_dag(dag_id(endpoint))
-        except AirflowRuntimeError:
-            return False
-        return True
+        return is_paused(dag_id(endpoint)) is not None
 
     # -- jobs -------------------------------------------------------------------------------------------------------
 
@@ -93,30 +88,16 @@ class BatchEndpointHook(BaseHook):
         :return: whether it was started (or resumed) now.
         :raises NotFoundError: the endpoint has no DAG.
         """
-        from airflow.sdk.exceptions import AirflowRuntimeError, ErrorType
-        from airflow.sdk.execution_time.comms import ErrorResponse, TriggerDagRun
-        from airflow.sdk.execution_time.task_runner import SUPERVISOR_COMMS
-
-        message = TriggerDagRun(dag_id=dag_id(endpoint), run_id=job, conf=conf, reset_dag_run=resume)
         try:
-            answer = SUPERVISOR_COMMS.send(message)
-        except AirflowRuntimeError as error:
-            answer = error.error
-        if not isinstance(answer, ErrorResponse):
-            return True
-        if answer.error == ErrorType.DAGRUN_ALREADY_EXISTS:
-            return False
-        if (
-            "404" in str(answer.detail)
-            or "not_found" in str(answer.detail).lower()
-            or "not found" in str(answer.detail).lower()
-        ):
-            raise NotFoundError(f"endpoint {endpoint!r} has no DAG; apply its document, or wait until it is parsed")
-        raise InfrastructureError(f"job {job!r} could not be started: {answer.error}: {answer.detail}")
+            return start_run(dag_id(endpoint), job, conf, resume=resume)
+        except NotFoundError:
+            raise NotFoundError(
+                f"endpoint {endpoint!r} has no DAG; apply its document, or wait until it is parsed"
+            ) from None
 
     def state(self, endpoint: str, job: str) -> str | None:
         """Return the state of a job's run; ``None`` when there is none."""
-        return run_state(endpoint, job)
+        return run_state(dag_id(endpoint), job)
 
     def summary(self, endpoint: str, job: str) -> dict[str, Any]:
         """Return what a finished job published: state, counts, files, ``output_uri``.

@@ -68,9 +68,19 @@ def step_failed(name: str, submission: str) -> str:
     return f"{step(name)}/failed-{hashlib.sha256(submission.encode()).hexdigest()[:12]}.json"
 
 
+def step_key(name: str) -> str:
+    """Key of what the outputs of a parallel step follow from, as it was when its work was planned."""
+    return f"{step(name)}/key.json"
+
+
 def step_output(name: str, incarnation: str, output: str) -> str:
-    """Key of the folder in which one incarnation of a step leaves an output."""
-    return f"{step(name)}/{incarnation}/{output}"
+    """Key of the file or folder in which one incarnation of a step leaves an output."""
+    return f"{step_outputs(name, incarnation)}/{output}"
+
+
+def step_outputs(name: str, incarnation: str) -> str:
+    """Key of the folder of everything that one incarnation of a step makes."""
+    return f"{step(name)}/{incarnation}"
 
 
 def step_job(name: str) -> str:

@@ -39,6 +39,8 @@ class JobReference(BaseModel):
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    type: Literal["model", "pipeline", "dag"] = "model"
+    """Of the deployment."""
     endpoint: str
     deployment: str
     deployment_revision: str = ""
@@ -73,7 +75,7 @@ class LockedEnvironment(BaseModel):
 
 
 class JobSpec(JobReference):
-    """One job, resolved: what Airflow hands to ``worker plan`` and what ``_batch/job.json`` pins.
+    """One job of a model deployment, resolved: what Airflow hands to ``worker plan`` and what ``_batch/job.json`` pins.
 
     It holds no secret: workers get access to storage from where they run.
     """
@@ -85,8 +87,9 @@ class JobSpec(JobReference):
     allowed_input_uris: tuple[str, ...] = ()
     """Prefixes that inputs, links and redirects must stay within; checked again while listing."""
 
-    model_uri: str
-    """As resolved: ``models:/name/3``, ``runs:/...`` or the URI of a folder or file."""
+    model_uri: str | None = None
+    """As resolved: ``models:/name/3``, ``runs:/...`` or the URI of a folder or file; ``None`` for a script that has none (a step of
+    a pipeline)."""
     model_name: str = "model"
     """Name of the folder (or file) below ``AZUREML_MODEL_DIR``."""
     model_artifact_uri: str | None = None
@@ -123,17 +126,6 @@ class PlanSummary(BaseModel):
     bytes: int
     instances: int
     """How many instances are worth starting: never more than there are shards."""
-
-
-class PinnedJob(BaseModel):
-    """The content of ``_batch/job.json``: created exclusively, then never changed."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    spec: JobSpec
-    plan: str
-    """File name of the plan, beside ``job.json``."""
-    summary: PlanSummary
 
 
 WorkerResult = dict[str, Any]

@@ -150,7 +150,8 @@ def _places(spec: JobSpec) -> Iterator[tuple[str, str]]:
     yield "output", spec.output_uri
     if spec.replay is not None:
         yield f"output of job {spec.replay.job!r}", spec.replay.output_uri
-    yield "model", spec.model_uri
+    if spec.model_uri is not None:
+        yield "model", spec.model_uri
     if spec.code_uri is not None:
         yield "code", spec.code_uri
     if isinstance(spec.conda_file, str):

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import json
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import yaml
+from pydantic import ValidationError
 from sqlalchemy.orm import Session
 
 from airflow_batch_endpoints.config import settings
@@ -44,6 +45,7 @@ from airflow_batch_endpoints.registry.versions import Versions
 from airflow_batch_endpoints.runs import dags, table
 from airflow_batch_endpoints.services import events
 from airflow_batch_endpoints.services.actor import Actor, audit
+from airflow_batch_endpoints.services.earlier import looked_up
 from airflow_batch_endpoints.services.resources import (
     Applied,
     Asset,
@@ -52,6 +54,7 @@ from airflow_batch_endpoints.services.resources import (
     Endpoint,
     Kind,
     Page,
+    Port,
     RecentJob,
     Revision,
     StoredDocument,
@@ -110,6 +113,7 @@ class Documents:
         :param set_default: make the (one) deployment among them the default of its endpoint.
         :param expected: what the documents must be now.
         """
+        documents = [(base, looked_up(document)) for base, document in documents]
         done = applying.apply(self.registry, documents, settings(), set_default=set_default, expected=expected)
         return [Applied.model_validate(described(what, document)) for what, document in done]
 
@@ -125,7 +129,9 @@ class Documents:
         ]  # fmt: skip
         if problems:
             raise DocumentError(problems)
-        ((what, applied),) = applying.apply(self.registry, [(Path(), document)], settings(), expected=expected)
+        ((what, applied),) = applying.apply(
+            self.registry, [(Path(), looked_up(document))], settings(), expected=expected
+        )
         return Applied.model_validate(described(what, applied))
 
     def set_default(self, endpoint: str, deployment: str, *, expected: Expected = ANYTHING) -> None:
@@ -434,20 +440,21 @@ def _summaries(entry: Any, default: str | None) -> list[DeploymentSummary]:
     for name, summary in sorted(deployments.items()) if isinstance(deployments, dict) else ():
         told = summary if isinstance(summary, dict) else {}
         facts = {key: value for key, value in told.items() if isinstance(value, str)}
-        found.append(DeploymentSummary.model_validate({**facts, "name": name, "is_default": name == default}))
+        ports = {kind: _ports(told.get(kind)) for kind in ("inputs", "outputs")}
+        found.append(DeploymentSummary.model_validate({**facts, **ports, "name": name, "is_default": name == default}))
+    return found
+
+
+def _ports(told: Any) -> dict[str, Port]:
+    found = {}
+    for name, entry in told.items() if isinstance(told, dict) else ():
+        with contextlib.suppress(ValidationError):
+            found[str(name)] = Port.model_validate(entry)
     return found
 
 
 def _recent(row: Any) -> RecentJob:
-    return RecentJob(
-        name=row.name, state=row.state, created=row.created_at, rows=row.rows, seconds=seconds_between(row)
-    )
-
-
-def seconds_between(row: Any, now: datetime | None = None) -> float | None:
-    """Return how long a job ran, or has been running until now."""
-    end = row.ended_at or now
-    return None if row.started_at is None or end is None else round((end - row.started_at).total_seconds(), 1)
+    return RecentJob(name=row.name, state=row.state, created=row.created_at, rows=row.rows, seconds=row.seconds())
 
 
 def _revision(row: RevisionRow, before: RevisionRow | None) -> Revision:

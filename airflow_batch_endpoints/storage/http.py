@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import ipaddress
 import socket
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin, urlsplit
@@ -30,7 +30,16 @@ _CHUNK = 1 << 20
 
 def size_of(uri: str, allowed: Sequence[str]) -> int:
     """Return the size a server announces for a file, 0 when it does not say."""
-    return retrying(f"asking for {shown(uri)}", lambda: asyncio.run(_request(uri, allowed, "HEAD", None)))
+    return describe(uri, allowed)[0]
+
+
+def describe(uri: str, allowed: Sequence[str]) -> tuple[int, str | None]:
+    """Return the size a server announces for a file (0 when it does not say) and its word on the content: etag or last change."""
+    headers = retrying(f"asking for {shown(uri)}", lambda: asyncio.run(_request(uri, allowed, "HEAD", None)))
+    length = headers.get("Content-Length", "")
+    size = int(length) if length.isdigit() else 0
+    mark = headers.get("ETag") or headers.get("Last-Modified")
+    return size, f"{size}-{mark}" if mark else None
 
 
 def download(uri: str, path: Path, allowed: Sequence[str]) -> None:
@@ -42,7 +51,7 @@ def download(uri: str, path: Path, allowed: Sequence[str]) -> None:
     retrying(f"downloading {shown(uri)}", lambda: asyncio.run(_request(uri, allowed, "GET", path)))
 
 
-async def _request(uri: str, allowed: Sequence[str], method: str, path: Path | None) -> int:
+async def _request(uri: str, allowed: Sequence[str], method: str, path: Path | None) -> Mapping[str, str]:
     hosts = {urlsplit(prefix).hostname or "" for prefix in allowed}
     connector = aiohttp.TCPConnector(resolver=_PublicResolver(hosts))
     timeout = aiohttp.ClientTimeout(total=None, connect=30, sock_read=60)
@@ -59,7 +68,7 @@ async def _request(uri: str, allowed: Sequence[str], method: str, path: Path | N
                     raise InfrastructureError(f"input {shown(uri)}: the server answers {answer.status} {answer.reason}")
                 if path is not None:
                     await _save(answer, path)
-                return answer.content_length or 0
+                return answer.headers
     raise InputError(f"input {shown(uri)}: more than {MAX_REDIRECTS} redirects")
 
 

@@ -1,4 +1,4 @@
-"""``python -m airflow_batch_endpoints.worker plan|score|publish``: what runs in the pod or the subprocess."""
+"""``python -m airflow_batch_endpoints.worker plan|score|publish|step``: what runs in the pod or the subprocess."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from types import ModuleType
 from typing import Any
 
 from airflow_batch_endpoints.exceptions import BatchEndpointsError, InfrastructureError, StoppedError, UserError
+from airflow_batch_endpoints.jobs import handing
 from airflow_batch_endpoints.worker import results
 from airflow_batch_endpoints.worker.processes import signal_when_parent_ends
 
@@ -59,25 +60,30 @@ def _parser() -> argparse.ArgumentParser:
     plan = commands.add_parser("plan", help="list the input and write the plan; the job is in BATCH_ENDPOINTS_JOB_SPEC")
     score = commands.add_parser("score", help="claim and score shards until none is left")
     publish = commands.add_parser("publish", help="publish the predictions, once")
-    for command in (plan, score, publish):
+    step = commands.add_parser("step", help="run the command of a pipeline's step and publish its outputs")
+    for command in (plan, score, publish, step):
         command.add_argument("--submission", required=True, help="what tells this submission of the job from others")
-    for command in (score, publish):
-        command.add_argument("--output-uri", required=True, help="folder of the job")
-        command.add_argument("--job", required=True, help="name of the job, checked against the folder's")
+        command.add_argument("--output-uri", required=command is not plan, help="folder of the job")
+        command.add_argument(
+            "--job", required=command is not plan, help="name of the job, checked against the folder's"
+        )
+        command.add_argument("--step", required=command is step, help="name of a pipeline's step")
     score.add_argument("--instance", type=int, required=True, help="number of this instance, from 0")
     return parser
 
 
 def _run(options: argparse.Namespace) -> dict[str, Any]:
     # Imported where they run: each command pays for itself alone.
+    if options.step is not None:
+        return _run_step(options)
     if options.command == "plan":
-        from airflow_batch_endpoints.jobs.spec import JobSpec
+        from airflow_batch_endpoints.jobs.pinned import read_spec
         from airflow_batch_endpoints.worker.commands import plan
 
-        text = os.environ.get("BATCH_ENDPOINTS_JOB_SPEC")
-        if not text:
-            raise UserError("no job to plan: BATCH_ENDPOINTS_JOB_SPEC is empty, expected a job specification as JSON")
-        return plan.run(JobSpec.model_validate_json(text), submission=options.submission)
+        value = os.environ.get(handing.VARIABLE)
+        if not value:
+            raise UserError(f"no job to plan: {handing.VARIABLE} is empty, expected a job specification as JSON")
+        return plan.run(read_spec(handing.unpack(value)), submission=options.submission)
     if options.command == "score":
         from airflow_batch_endpoints.worker.commands import score
 
@@ -85,6 +91,21 @@ def _run(options: argparse.Namespace) -> dict[str, Any]:
     from airflow_batch_endpoints.worker.commands import publish
 
     return publish.run(options.output_uri, options.job, options.submission)
+
+
+def _run_step(options: argparse.Namespace) -> dict[str, Any]:
+    if options.output_uri is None or options.job is None:
+        raise UserError(f"--step {options.step} needs --output-uri and --job, too")
+    job = (options.output_uri, options.job, options.submission)
+    if options.command == "step":
+        from airflow_batch_endpoints.worker.commands import step
+
+        return step.run(*job, step=options.step)
+    from airflow_batch_endpoints.worker.steps import parallel
+
+    if options.command == "score":
+        return parallel.score(*job, step=options.step, instance=options.instance)
+    return (parallel.plan if options.command == "plan" else parallel.publish)(*job, step=options.step)
 
 
 def _fail(error: BatchEndpointsError) -> int:

@@ -9,6 +9,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -33,13 +34,40 @@ def pin(spec: JobSpec) -> JobSpec:
 
     :raises ModelError: no such model, or MLflow is needed and not installed.
     """
-    if not spec.model_uri.startswith(_REGISTRY_SCHEMES):
+    if spec.model_uri is None:
+        return spec
+    if not is_registered(spec.model_uri):
         if is_local(spec.model_uri) and not os.path.exists(local_path(spec.model_uri)):
             raise ModelError(f"model {shown(spec.model_uri)} does not exist; apply the deployment again")
         return spec.model_copy(update={"model_artifact_uri": spec.model_uri})
-    answer = _ask_mlflow("resolve", spec.model_uri)
-    log.info("model %s is %s", spec.model_uri, answer["model_uri"])
-    return spec.model_copy(update={"model_uri": answer["model_uri"], "model_artifact_uri": answer["artifact_uri"]})
+    uri, artifacts = locate(spec.model_uri)
+    return spec.model_copy(update={"model_uri": uri, "model_artifact_uri": artifacts})
+
+
+def is_registered(uri: str) -> bool:
+    """Tell whether MLflow has to be asked what a URI stands for."""
+    return uri.startswith(_REGISTRY_SCHEMES)
+
+
+@cache
+def locate(uri: str) -> tuple[str, str]:
+    """Return the concrete version that a URI of MLflow stands for, and the URI of its files.
+
+    :raises ModelError: no such model, or MLflow is not installed.
+    """
+    answer = _ask_mlflow("resolve", uri)
+    log.info("model %s is %s", uri, answer["model_uri"])
+    return answer["model_uri"], answer["artifact_uri"]
+
+
+def is_stored(uri: str) -> bool:
+    """Tell whether files can be fetched from a URI without MLflow's help."""
+    return uri.startswith(_DIRECT_SCHEMES)
+
+
+def download(uri: str, folder: Path) -> Path:
+    """Have MLflow download the files of a model; ``folder`` is made anew."""
+    return Path(_ask_mlflow("download", uri, str(folder))["path"])
 
 
 def requirements(spec: JobSpec) -> tuple[str, str] | None:
@@ -48,7 +76,9 @@ def requirements(spec: JobSpec) -> tuple[str, str] | None:
     :param spec: the job, with its model pinned.
     """
     uri = spec.model_artifact_uri or spec.model_uri
-    if not uri.startswith(_DIRECT_SCHEMES):
+    if uri is None:
+        return None
+    if not is_stored(uri):
         answer = _ask_mlflow("requirements", uri)
         return (answer["name"], answer["text"]) if answer["name"] else None
     store = open_store(uri)
@@ -59,20 +89,20 @@ def requirements(spec: JobSpec) -> tuple[str, str] | None:
     return None
 
 
-def fetch(spec: JobSpec, folder: Path) -> Path:
-    """Return a local path with the model's files: in place when they are local, else downloaded once.
+def fetch(spec: JobSpec, folder: Path) -> Path | None:
+    """Return a local path with the model's files: in place when they are local, else downloaded once; ``None`` without a model.
 
     :param folder: where downloads go.
     """
     uri = spec.model_artifact_uri or spec.model_uri
-    if uri.startswith(_DIRECT_SCHEMES):
-        return _fetch_files(uri, folder / "model")
-    return Path(_ask_mlflow("download", uri, str(folder / "model"))["path"])
+    if uri is None:
+        return None
+    return fetch_files(uri, folder / "model") if is_stored(uri) else download(uri, folder / "model")
 
 
 def fetch_code(spec: JobSpec, folder: Path) -> Path | None:
     """Return a local path with the scoring script's folder, ``None`` when there is no script."""
-    return None if spec.code_uri is None else _fetch_files(spec.code_uri, folder / "code")
+    return None if spec.code_uri is None else fetch_files(spec.code_uri, folder / "code")
 
 
 def model_dir(spec: JobSpec, model: Path, folder: Path) -> Path:
@@ -100,7 +130,8 @@ def _link(source: str, target: str) -> None:
         shutil.copy2(source, target)
 
 
-def _fetch_files(uri: str, target: Path) -> Path:
+def fetch_files(uri: str, target: Path) -> Path:
+    """Return a local path with the files of a URI: in place when they are local, else below ``target``."""
     if is_local(uri):
         path = Path(local_path(uri))
         if not path.exists():

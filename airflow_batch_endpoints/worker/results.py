@@ -17,7 +17,7 @@ _TERMINATION_LOG = Path("/dev/termination-log")
 def leave(result: dict[str, Any]) -> None:
     """Leave a result where the launcher reads it.
 
-    :param result: what the command returned; lists are shortened until it fits :data:`MAX_BYTES`.
+    :param result: what the command returned; lists and mappings are shortened until it fits :data:`MAX_BYTES`.
     """
     named = os.environ.get("BATCH_ENDPOINTS_RESULT")
     path = Path(named) if named else _TERMINATION_LOG
@@ -27,17 +27,20 @@ def leave(result: dict[str, Any]) -> None:
 
 
 def encode(result: dict[str, Any]) -> bytes:
-    """Return a result as JSON of at most :data:`MAX_BYTES`, giving up the ends of lists first."""
+    """Return a result as JSON of at most :data:`MAX_BYTES`, giving up the ends of lists and mappings first."""
     result = dict(result)
     while len(content := json.dumps(result, allow_nan=False).encode()) > MAX_BYTES:
         longest = max(
-            (key for key, value in result.items() if isinstance(value, list | str) and value),
+            (key for key, value in result.items() if isinstance(value, list | str | dict) and value),
             key=lambda key: len(json.dumps(result[key])),
             default=None,
         )
         if longest is None:
             return b"{}"
-        result[longest] = result[longest][: len(result[longest]) // 2]
+        value = result[longest]
+        items = list(value.items()) if isinstance(value, dict) else value
+        half = items[: len(items) // 2]
+        result[longest] = dict(half) if isinstance(value, dict) else half
     return content
 
 

@@ -11,17 +11,18 @@ from airflow_batch_endpoints.exceptions import (
     ConflictError,
     IncompleteError,
     InfrastructureError,
-    NotFoundError,
     OutputExistsError,
     ThresholdExceededError,
     UserError,
 )
 from airflow_batch_endpoints.jobs import layout
-from airflow_batch_endpoints.jobs.spec import PinnedJob
+from airflow_batch_endpoints.jobs.pinned import PinnedJob, PinnedPipeline
 from airflow_batch_endpoints.jobs.threshold import Counts, is_threshold_exceeded
 from airflow_batch_endpoints.storage import open_store
 from airflow_batch_endpoints.storage.store import Store
+from airflow_batch_endpoints.worker.directory import pinned
 from airflow_batch_endpoints.worker.ledger import Commit, Ledger
+from airflow_batch_endpoints.worker.steps import pipelines
 
 log = logging.getLogger(__name__)
 
@@ -42,9 +43,15 @@ def run(output_uri: str, job: str, submission: str) -> dict[str, Any]:
     store = open_store(output_uri)
     manifest = _manifest(store)
     if manifest is None or manifest["job"] != job:
-        manifest = _publish(store, job, submission, manifest)
+        found = pinned(store, job)
+        if isinstance(found, PinnedPipeline):
+            manifest = pipelines.publish(store, found.spec, submission)
+        else:
+            manifest = _publish(store, found, submission, manifest)
     else:
         log.info("job %s is published already", job)
+    if manifest.get("type") == "pipeline":
+        return pipelines.result(manifest, output_uri)
     if not manifest["keep_working_state"]:
         store.delete(layout.WORKING)
     counts = manifest["counts"]
@@ -61,12 +68,12 @@ def _manifest(store: Store) -> dict[str, Any] | None:
     return None if content is None else dict(json.loads(content))
 
 
-def _publish(store: Store, job: str, submission: str, previous: dict[str, Any] | None) -> dict[str, Any]:
+def _publish(store: Store, pinned: PinnedJob, submission: str, previous: dict[str, Any] | None) -> dict[str, Any]:
     # Imported here: a run that only confirms a publication needs no Arrow.
     from airflow_batch_endpoints.worker.publishing import output
 
-    pinned = _pinned(store, job)
     spec = pinned.spec
+    job = spec.job
     if previous is not None and spec.settings.output_exists != "replace":
         raise OutputExistsError(f"the output holds the predictions of job {previous['job']!r}; they are not replaced")
     commits = _freeze(store, pinned, submission)
@@ -116,18 +123,6 @@ def _publish(store: Store, job: str, submission: str, previous: dict[str, Any] |
                 f"job {other.get('job')!r} published to the same output meanwhile; give each job its own"
             )
     return manifest
-
-
-def _pinned(store: Store, job: str) -> PinnedJob:
-    content = store.read(layout.JOB)
-    if content is None:
-        raise NotFoundError(f"job {job!r} was never planned: its folder has no {layout.JOB}; clear the run to plan it")
-    pinned = PinnedJob.model_validate_json(content)
-    if pinned.spec.job != job:
-        raise ConflictError(
-            f"the folder belongs to job {pinned.spec.job!r}, not to {job!r}; give the job another output"
-        )
-    return pinned
 
 
 def _freeze(store: Store, pinned: PinnedJob, submission: str) -> list[Commit]:

@@ -6,10 +6,8 @@ import json
 import logging
 import os
 import secrets
-import shutil
 import signal
 import sys
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -17,17 +15,19 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from airflow_batch_endpoints.exceptions import ConflictError, NotFoundError
 from airflow_batch_endpoints.jobs import environment, layout, lines
-from airflow_batch_endpoints.jobs.spec import JobSpec, PinnedJob
+from airflow_batch_endpoints.jobs.pinned import PinnedJob
+from airflow_batch_endpoints.jobs.spec import JobSpec
 from airflow_batch_endpoints.planning import plan as plans
 from airflow_batch_endpoints.storage import open_store
-from airflow_batch_endpoints.storage.store import Store
 from airflow_batch_endpoints.worker import models, processes
+from airflow_batch_endpoints.worker.directory import pinned_job
 from airflow_batch_endpoints.worker.environments import building
 from airflow_batch_endpoints.worker.ledger import Ledger
 from airflow_batch_endpoints.worker.protocol.coordinator import Coordinator, Progress
 from airflow_batch_endpoints.worker.protocol.rules import Rules
+from airflow_batch_endpoints.worker.scoring.base import ScriptCall
+from airflow_batch_endpoints.worker.scratch import scratch
 from airflow_batch_endpoints.worker.slots.pool import SlotPool, SlotSetup
 
 log = logging.getLogger(__name__)
@@ -39,13 +39,21 @@ LEAST_INIT_SECONDS = 600.0
 """A model may take this long to load, whatever the timeout of a ``run()``."""
 
 
-def run(output_uri: str, job: str, submission: str, *, instance: int) -> dict[str, Any]:
+def run(
+    output_uri: str,
+    job: str,
+    submission: str,
+    *,
+    instance: int,
+    script: Callable[[Path], ScriptCall] = lambda _: ScriptCall(),
+) -> dict[str, Any]:
     """Score shards of a planned job until none is left.
 
     :param output_uri: folder of the job.
     :param job: name of the job.
     :param submission: which submission of the job this is.
     :param instance: number of this instance, from 0.
+    :param script: returns how the scoring script is called, given a folder for what it needs.
     :return: ``outcome`` (``done``, or ``nothing_left`` when the others had done it all) and the counts of this instance.
     """
     store = open_store(output_uri)
@@ -54,7 +62,7 @@ def run(output_uri: str, job: str, submission: str, *, instance: int) -> dict[st
     if ledger.is_published():
         log.info("the predictions of %s are published already; nothing is left to do", job)
         return _result("nothing_left", Progress(shards=0))
-    pinned = _pinned(store, job)
+    pinned = pinned_job(store, job)
     spec = pinned.spec
     logging.getLogger().setLevel(spec.settings.logging_level.upper())
     is_static = spec.settings.distribution == "static"
@@ -64,7 +72,7 @@ def run(output_uri: str, job: str, submission: str, *, instance: int) -> dict[st
         return _result("nothing_left", Progress(shards=pinned.summary.shards))
 
     report = ProgressLines(pinned)
-    with _scratch() as scratch, _slots(spec, scratch, incarnation) as slots:
+    with scratch() as folder, _slots(spec, folder, incarnation, script) as slots:
         coordinator = Coordinator(
             plan=plans.read(store, f"{layout.WORKING}/{pinned.plan}"),
             ledger=ledger,
@@ -84,20 +92,6 @@ def run(output_uri: str, job: str, submission: str, *, instance: int) -> dict[st
     return _result("done" if progress.shards_done else "nothing_left", progress)
 
 
-def _pinned(store: Store, job: str) -> PinnedJob:
-    content = store.read(layout.JOB)
-    if content is None:
-        raise NotFoundError(
-            f"job {job!r} is not planned: its folder has no {layout.JOB}; run plan first (clear the run)"
-        )
-    pinned = PinnedJob.model_validate_json(content)
-    if pinned.spec.job != job:
-        raise ConflictError(
-            f"the folder belongs to job {pinned.spec.job!r}, not to {job!r}; give the job another output"
-        )
-    return pinned
-
-
 def _rules(pinned: PinnedJob, instance: int) -> Rules:
     settings = pinned.spec.settings
     timeout = float(settings.retry_settings.timeout)
@@ -115,20 +109,11 @@ def _rules(pinned: PinnedJob, instance: int) -> Rules:
 
 
 @contextmanager
-def _scratch() -> Iterator[Path]:
-    scratch = Path(tempfile.mkdtemp(prefix="batch-endpoints-"))
-    try:
-        yield scratch
-    finally:
-        shutil.rmtree(scratch, ignore_errors=True)
-
-
-@contextmanager
-def _slots(spec: JobSpec, scratch: Path, incarnation: str) -> Iterator[SlotPool]:
+def _slots(spec: JobSpec, scratch: Path, incarnation: str, script: Callable[[Path], ScriptCall]) -> Iterator[SlotPool]:
     """Fetch model and code once for the instance, and offer slots that use them."""
     model = models.fetch(spec, scratch / "fetched")
     code = models.fetch_code(spec, scratch / "fetched")
-    python, variables = [sys.executable], slot_environment(spec, models.model_dir(spec, model, scratch))
+    python, variables = [sys.executable], slot_environment(spec, model and models.model_dir(spec, model, scratch))
     if spec.environment is not None:
         built = building.interpreter(spec.environment)
         package = building.expose_package(scratch / "package")
@@ -138,11 +123,12 @@ def _slots(spec: JobSpec, scratch: Path, incarnation: str) -> Iterator[SlotPool]
         count=spec.settings.max_concurrency_per_instance,
         setup=SlotSetup(
             spec=spec.model_dump(mode="json"),
-            model_path=str(model),
+            model_path=None if model is None else str(model),
             code_path=None if code is None else str(code),
             scratch=str(scratch),
             incarnation=incarnation,
             parent=os.getpid(),
+            script=script(scratch),
         ),
         python=python,
         environment=variables,
@@ -166,7 +152,7 @@ def devices(count: int, visible: str | None) -> list[str]:
     return named[:count] if len(named) >= count else [str(number) for number in range(count)]
 
 
-def slot_environment(spec: JobSpec, model_dir: Path) -> dict[str, str]:
+def slot_environment(spec: JobSpec, model_dir: Path | None) -> dict[str, str]:
     """Return the whole environment of a slot: what programs and storage need, and what the deployment sets."""
     extra = os.environ.get("BATCH_ENDPOINTS_EXTRA_ENVIRONMENT", "").split()
     threads = max(1, len(os.sched_getaffinity(0)) // spec.settings.max_concurrency_per_instance)
@@ -175,7 +161,7 @@ def slot_environment(spec: JobSpec, model_dir: Path) -> dict[str, str]:
         "OMP_NUM_THREADS": str(threads),
         **environment.choose(os.environ, environment.BASICS, environment.STORAGE, extra),
         **spec.settings.environment_variables,
-        "AZUREML_MODEL_DIR": str(model_dir),
+        **({} if model_dir is None else {"AZUREML_MODEL_DIR": str(model_dir)}),
     }
 
 

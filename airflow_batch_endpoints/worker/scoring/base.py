@@ -19,6 +19,18 @@ class ScoringError(Exception):
 
 
 @dataclass(frozen=True)
+class ScriptCall:
+    """How a scoring script is called, beyond the mini-batches: a step of a pipeline has arguments, inputs and outputs."""
+
+    arguments: tuple[str, ...] = ()
+    """What it finds in ``sys.argv``; with expressions for its inputs and outputs."""
+    inputs: dict[str, str] = field(default_factory=dict)
+    """What stands for its inputs, by name: literals and local paths."""
+    outputs: tuple[str, ...] = ()
+    """Names of its outputs: each slot has a folder for each of them."""
+
+
+@dataclass(frozen=True)
 class ItemFailure:
     """Items of a mini-batch that failed while the others did not."""
 

@@ -12,10 +12,11 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from airflow_batch_endpoints.jobs import shell
 from airflow_batch_endpoints.jobs.spec import JobSpec
 from airflow_batch_endpoints.planning.items import Item
 from airflow_batch_endpoints.worker.scoring import frames
-from airflow_batch_endpoints.worker.scoring.base import ItemFailure, ScoredBatch, ScoringError
+from airflow_batch_endpoints.worker.scoring.base import ItemFailure, ScoredBatch, ScoringError, ScriptCall
 from airflow_batch_endpoints.worker.scoring.fetching import local_files
 
 
@@ -24,12 +25,14 @@ class ScriptScorer:
 
     :param code: local folder of the script; it is put on ``sys.path``.
     :param scratch: local folder for downloads and for what the script writes.
+    :param call: its arguments, and what stands in them for inputs and outputs.
     """
 
-    def __init__(self, spec: JobSpec, code: Path, scratch: Path) -> None:
+    def __init__(self, spec: JobSpec, code: Path, scratch: Path, call: ScriptCall) -> None:
         self._spec = spec
         self._code = code
         self._scratch = scratch
+        self._call = call
         self._module: ModuleType | None = None
         self._written: Path | None = None
 
@@ -39,13 +42,13 @@ class ScriptScorer:
     def init(self, slot: int) -> None:
         """Import the script and run its ``init()``."""
         self._written = self._scratch / f"slot-{slot}" / "output"
-        self._written.mkdir(parents=True, exist_ok=True)
+        self._make_folders()
         os.environ["AZUREML_BI_OUTPUT_PATH"] = str(self._written)
         name = self._spec.scoring_script or ""
         path = self._code / name
         sys.path[:0] = [str(path.parent), str(self._code)]
         # Azure's engine passes flags of its own; scripts use parse_known_args.
-        sys.argv = [str(path), "--logging_level", self._spec.settings.logging_level]
+        sys.argv = [str(path), "--logging_level", self._spec.settings.logging_level, *self._arguments(self._written)]
         spec = importlib.util.spec_from_file_location("scoring_script", path)
         if spec is None or spec.loader is None:
             raise ScoringError(f"{name} is not a Python file")
@@ -58,6 +61,16 @@ class ScriptScorer:
                     f"{name} has no function {function}(); a scoring script needs init() and run(mini_batch)"
                 )
         self._function("init")()
+
+    def _arguments(self, written: Path) -> list[str]:
+        values = {f"inputs.{name}": value for name, value in self._call.inputs.items()}
+        values |= {f"outputs.{name}": str(written / name) for name in self._call.outputs}
+        return [shell.fill(argument, values) for argument in self._call.arguments]
+
+    def _make_folders(self) -> None:
+        if self._written is not None:
+            for folder in (self._written, *(self._written / name for name in self._call.outputs)):
+                folder.mkdir(parents=True, exist_ok=True)
 
     def _function(self, name: str) -> Callable[..., Any]:
         function: Callable[..., Any] = getattr(self._module, name)
@@ -78,6 +91,7 @@ class ScriptScorer:
         if self._written is not None:
             for path in self._written.iterdir():
                 shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+        self._make_folders()
 
     def _take_written(self) -> list[tuple[str, Path]]:
         """Move what the script wrote out of the way of the next mini-batch."""

@@ -11,20 +11,20 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from airflow_batch_endpoints.worker.output import OutputPipe
 from airflow_batch_endpoints.worker.processes import ending
 from airflow_batch_endpoints.worker.slots.channel import Channel
 from airflow_batch_endpoints.worker.slots.events import Failure
-from airflow_batch_endpoints.worker.slots.output import OutputBudget, OutputPipe
 
 
 class Nursery:
     """A nursery that loads from the moment it is made. Nobody waits for it: its channel is readable when it has news.
 
     :param start: starts the process, given its arguments and the descriptors it inherits; the second is its output.
-    :param budget: what it may print.
+    :param listen: returns what reads its output, given the descriptor.
     """
 
-    def __init__(self, start: Callable[..., subprocess.Popen[bytes]], budget: OutputBudget) -> None:
+    def __init__(self, start: Callable[..., subprocess.Popen[bytes]], listen: Callable[[int], OutputPipe]) -> None:
         ours, theirs = socket.socketpair()
         self._descriptors, given = socket.socketpair()
         read_end, write_end = os.pipe()
@@ -36,7 +36,7 @@ class Nursery:
             given.close()
             os.close(write_end)
         self.channel = Channel(ours)
-        self.output = OutputPipe(0, read_end, budget)
+        self.output = listen(read_end)
         self.is_ready = False
         """Whether it has loaded the model and forks."""
         self.has_ended = False

@@ -22,12 +22,14 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from airflow_batch_endpoints.worker import memory
+from airflow_batch_endpoints.worker.output import OutputBudget, OutputPipe
 from airflow_batch_endpoints.worker.processes import ending
-from airflow_batch_endpoints.worker.slots import memory
+from airflow_batch_endpoints.worker.scoring.base import ScriptCall
 from airflow_batch_endpoints.worker.slots.channel import Channel
 from airflow_batch_endpoints.worker.slots.events import (
     Died,
@@ -42,7 +44,6 @@ from airflow_batch_endpoints.worker.slots.events import (
     Started,
 )
 from airflow_batch_endpoints.worker.slots.nursery import Nursery
-from airflow_batch_endpoints.worker.slots.output import OutputBudget, OutputPipe
 
 log = logging.getLogger(__name__)
 
@@ -57,11 +58,12 @@ class SlotSetup:
     """What a slot process must know before it gets any work. No secrets: it is an argument of the process."""
 
     spec: dict[str, Any]
-    model_path: str
+    model_path: str | None
     code_path: str | None
     scratch: str
     incarnation: str
     parent: int
+    script: ScriptCall = field(default_factory=ScriptCall)
 
 
 @dataclass
@@ -113,7 +115,7 @@ class SlotPool:
         self._spawned: dict[int, subprocess.Popen[bytes]] = {}
         self._killed_for: dict[int, str] = {}
         self._pending: list[Event] = []
-        self._budget = OutputBudget()
+        self._budget = OutputBudget(logging.getLogger("slot"))
 
     # -- the protocol's side ------------------------------------------------------------------------------------
 
@@ -180,7 +182,7 @@ class SlotPool:
             ours.close()
             os.close(read_end)
             return None
-        process = _Slot(slot, Channel(ours), OutputPipe(slot, read_end, self._budget), pid)
+        process = _Slot(slot, Channel(ours), self._output(slot, read_end), pid)
         self._slots[slot] = process
         self._selector.register(process.channel, selectors.EVENT_READ, lambda: self._hear(process))
         self._selector.register(process.output, selectors.EVENT_READ, lambda: self._listen(process.output))
@@ -204,7 +206,7 @@ class SlotPool:
     def _has_nursery(self) -> bool:
         """Tell whether there is a nursery that forks; if there is none, one begins to load."""
         if self._nursery is None:
-            self._nursery = nursery = Nursery(self._popen, self._budget)
+            self._nursery = nursery = Nursery(self._popen, lambda descriptor: self._output(0, descriptor))
             self._selector.register(nursery.channel, selectors.EVENT_READ, self._hear_nursery)
             self._selector.register(nursery.output, selectors.EVENT_READ, lambda: self._listen(nursery.output))
         return self._nursery.is_ready
@@ -281,6 +283,9 @@ class SlotPool:
         self._slots.pop(process.number, None)
         self._kill_process(process.pid)
         self._discard(process)
+
+    def _output(self, slot: int, descriptor: int) -> OutputPipe:
+        return OutputPipe(descriptor, lambda line: self._budget.say(f"slot {slot} | {line}"))
 
     def _listen(self, output: OutputPipe) -> None:
         if not output.drain():

@@ -19,7 +19,7 @@ from airflow_batch_endpoints.planning.items import Item
 from airflow_batch_endpoints.worker import scoring
 from airflow_batch_endpoints.worker.processes import signal_when_parent_ends
 from airflow_batch_endpoints.worker.scoring import provenance
-from airflow_batch_endpoints.worker.scoring.base import Scorer
+from airflow_batch_endpoints.worker.scoring.base import Scorer, ScriptCall
 from airflow_batch_endpoints.worker.slots import sealing
 from airflow_batch_endpoints.worker.slots.channel import Channel
 
@@ -46,6 +46,7 @@ def main() -> None:
             model_path=setup["model_path"],
             code_path=setup["code_path"],
             scratch=setup["scratch"],
+            script=ScriptCall(**setup["script"]),
         )
         scorer.load()
     except BaseException as error:  # noqa: BLE001 - a model may raise anything, and all of it ends as text

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-
-log = logging.getLogger("slot")
+from collections.abc import Callable
 
 MAX_LINE = 2_000
 """Characters of a line that are kept."""
@@ -14,30 +13,35 @@ MAX_TOTAL = 2_000_000
 
 
 class OutputBudget:
-    """How much the slots of an instance may still say."""
+    """How much the scripts of an instance may still say.
 
-    def __init__(self, characters: int = MAX_TOTAL) -> None:
+    :param log: where it goes.
+    """
+
+    def __init__(self, log: logging.Logger, characters: int = MAX_TOTAL) -> None:
+        self._log = log
         self._left = characters
 
-    def say(self, slot: int, line: str) -> None:
-        """Pass a line on, shortened or not at all when the budget is spent."""
+    def say(self, line: str) -> None:
+        """Pass a line on, or not when the budget is spent."""
         if self._left <= 0:
             return
-        if len(line) > MAX_LINE:
-            line = f"{line[:MAX_LINE]}... (cut)"
         self._left -= len(line) + 1
-        log.info("slot %d | %s", slot, line)
+        self._log.info("%s", line)
         if self._left <= 0:
-            log.warning("the scripts have printed enough for one log; further output is dropped")
+            self._log.warning("enough is printed for one log; further output is dropped")
 
 
 class OutputPipe:
-    """The reading end of a slot's standard output and error."""
+    """The reading end of a process's standard output and error.
 
-    def __init__(self, slot: int, descriptor: int, budget: OutputBudget) -> None:
-        self._slot = slot
+    :param descriptor: of the pipe; closed in the end.
+    :param say: takes each line.
+    """
+
+    def __init__(self, descriptor: int, say: Callable[[str], None]) -> None:
         self._descriptor = descriptor
-        self._budget = budget
+        self._pass_on = say
         self._pending = b""
         self._is_cutting = False
         os.set_blocking(descriptor, False)
@@ -81,4 +85,5 @@ class OutputPipe:
         self._pending = b"" if self._is_cutting else rest
 
     def _say(self, line: bytes) -> None:
-        self._budget.say(self._slot, line.decode(errors="backslashreplace"))
+        text = line.decode(errors="backslashreplace")
+        self._pass_on(f"{text[:MAX_LINE]}... (cut)" if len(text) > MAX_LINE else text)

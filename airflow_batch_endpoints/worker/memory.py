@@ -1,4 +1,4 @@
-"""How much memory the processes of a slot use."""
+"""How much memory a process and what it started use."""
 
 from __future__ import annotations
 
