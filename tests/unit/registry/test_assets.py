@@ -267,7 +267,7 @@ def test_a_job_says_what_its_output_becomes(registry: Registry) -> None:
     outputs.register(registry, [{**output.model_dump(), "uri": "s3://lake/elsewhere"}])
     with pytest.raises(ConflictError, match="version 7 of data asset 'mine'"):
         resolved(registry, outputs={"score": {"name": "mine", "version": 7}})
-    with pytest.raises(DocumentError, match=r"outputs\.score\.name: missing"):
+    with pytest.raises(DocumentError, match=r"outputs\.score\.version: is of a data asset"):
         resolved(registry, outputs={"score": {"version": 7}})
     with pytest.raises(DocumentError, match="found 2 outputs"):
         resolved(registry, outputs={"score": {"name": "mine"}, "other": {"name": "theirs"}})
