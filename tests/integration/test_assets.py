@@ -36,6 +36,8 @@ def test_a_new_version_runs_the_dags_that_wait_for_it(airflow: RealAirflow) -> N
     assert [line.strip('"') for line in predictions[1:]] == ["000.csv harbour-key", "001.csv harbour-key"]
     (job,) = json.loads(airflow.cli("jobs", "list", "arrivals", "-o", "json").stdout)
     assert job["input"] == (airflow.data / "harbour" / "day1").as_uri()
+    manifest = json.loads(Path(job["output"].removeprefix("file://"), "manifest.json").read_text())
+    assert manifest["assets"] == ["azureml:arrivals:1"]
 
     # The next version comes from a task, the same again is none.
     for run in ("new", "again"):
