@@ -27,16 +27,17 @@ def register(registry: Registry, outputs: Iterable[dict[str, Any]]) -> list[Data
     return [document for _, document in registry.apply(wanted) if isinstance(document, DataAsset)]
 
 
-def require_free(registry: Registry, output: OutputAsset) -> None:
-    """Refuse, before a job starts, a version that is something else already. :raises ConflictError: it is."""
-    if output.version is None or output.version not in registry.versions("data", output.name).versions:
-        return
-    found = registry.asset("data", output.name, output.version).document
-    if not isinstance(found, DataAsset) or found.path != output.uri:
-        raise ConflictError(
-            f"the output is to become version {output.version} of data asset {output.name!r}, which is there already; give another "
-            "version, or leave it out for the next one"
-        )
+def require_free(registry: Registry, outputs: Iterable[OutputAsset]) -> None:
+    """Refuse, before a job starts, versions that are something else already. :raises ConflictError: one is."""
+    for output in outputs:
+        if output.version is None or output.version not in registry.versions("data", output.name).versions:
+            continue
+        found = registry.asset("data", output.name, output.version).document
+        if not isinstance(found, DataAsset) or found.path != output.uri:
+            raise ConflictError(
+                f"the output is to become version {output.version} of data asset {output.name!r}, which is there already; give "
+                "another version, or leave it out for the next one"
+            )
 
 
 def _known(registry: Registry, output: OutputAsset) -> DataAsset:
