@@ -76,6 +76,23 @@ def test_steps_are_used_again(airflow: RealAirflow) -> None:
     assert "count of first" in airflow.cli("jobs", "show", "counting", "third").stdout
 
 
+def test_a_deployment_from_a_job(airflow: RealAirflow) -> None:
+    deploy(airflow, "again", TWO_STEPS)
+    invoke(airflow, "again", "origin", data=airflow.inputs("small", 7), times=3)
+    finish(airflow, "again", "origin")
+    document = {"name": "as-before", "endpoint_name": "again", "type": "pipeline", "job_definition": "azureml:origin"}
+    path = airflow.data / "documents" / "again" / "as-before.json"
+    path.write_text(json.dumps(document))
+    airflow.cli("apply", "-f", str(path), "--set-default")
+    invoke(airflow, "again", "repeated")
+    job = finish(airflow, "again", "repeated")
+    assert (job["deployment"], job["inputs"]["times"]) == ("as-before", 3)
+    assert text(job, "result", "predictions.csv") == "7\n7\n7\n"
+    assert {step["reused_from"]["job"] for step in job["steps"]} == {"origin"}
+    path.write_text(json.dumps({**document, "job_definition": "azureml:nobody"}))
+    assert "there is no job 'nobody'" in airflow.cli("apply", "-f", str(path), code=2).stderr
+
+
 def test_the_default_is_switched_and_its_callers_see_nothing(airflow: RealAirflow) -> None:
     airflow.script_endpoint("switched", ECHO)
     small = str(airflow.inputs("small", 7))
@@ -170,6 +187,15 @@ def test_another_dag_behind_an_endpoint(airflow: RealAirflow) -> None:
     assert (job["state"], job["deployment_type"]) == ("Completed", "dag")
     other = job["other_run"]
     assert airflow.state("example_nightly_report", other["run_id"]) == "success"
+
+    document = {
+        "name": "as-before", "endpoint_name": "reports", "dag_id": "example_nightly_report", "dag_run_id": other["run_id"],
+    }  # fmt: skip
+    path = airflow.data / "documents" / "as-before.json"
+    path.write_text(json.dumps(document))
+    airflow.cli("apply", "-f", str(path))
+    shown = json.loads(airflow.cli("show", "reports", "-d", "as-before", "-o", "json").stdout)
+    assert shown["inputs"] == job["inputs"], "a run of the DAG gives its parameters as defaults"
 
     invoke(airflow, "reports", "slow", day="2024-02-29", seconds=300)
     running = airflow.eventually(lambda: airflow.job("reports", "slow")["other_run"]["run_id"])
