@@ -33,12 +33,13 @@ def endpoint_dag(endpoint: str, entry: dict[str, Any]) -> DAG:
         max_active_runs=options.max_active_runs,
         max_active_tasks=options.max_active_tasks,
         tags=["batch-endpoint", *(f"{name}:{value}" for name, value in sorted((entry.get("tags") or {}).items()))],
-        params=form(entry),
         render_template_as_native_obj=False,
     ) as dag:
         plan, publish = scoring_tasks(endpoint)
         for name, deployment in sorted((entry.get("deployments") or {}).items()):
             DeploymentTasks(endpoint, name, deployment).add(plan, publish)
+    # Now and not above: every task would keep a copy of the form, most of what a DAG takes to parse and to store.
+    dag.params = form(entry)  # type: ignore[assignment]
     return dag
 
 

@@ -80,7 +80,14 @@ class ComponentFiles:
         self.problems.append(Problem(self._source, field, message))
 
     def _load(self, name: str, folder: Path, source: str, field: str, above: tuple[Path, ...]) -> Component | None:
-        path = Path(os.path.realpath(folder / name.removeprefix("file:")))
+        name = name.removeprefix("file:")
+        if "\0" in name or not is_relative_path(name):
+            found = (
+                f"found {validation.shown(name)}, expected the path of a component file, or azureml:<name>:<version>"
+            )
+            self.problems.append(Problem(source, field, found))
+            return None
+        path = Path(os.path.realpath(folder / name))
         reason = self._refusal(name, path, folder, above)
         if reason is not None:
             self.problems.append(Problem(source, field, reason))
@@ -96,8 +103,6 @@ class ComponentFiles:
         return self._steps(moved, path.parent, str(path), "", (*above, path))
 
     def _refusal(self, name: str, path: Path, folder: Path, above: tuple[Path, ...]) -> str | None:
-        if "\0" in name or not is_relative_path(name.removeprefix("file:")):
-            return f"found {validation.shown(name)}, expected the path of a component file, or azureml:<name>:<version>"
         if self._within is not None and not path.is_relative_to(self._within):
             return f"{validation.shown(name)} leads out of what was uploaded"
         if path in above:
@@ -106,7 +111,7 @@ class ComponentFiles:
             return f"pipelines within pipelines, deeper than {MAX_NESTING} levels"
         if len(self.read) >= MAX_FILES:
             return f"more than {MAX_FILES} component files"
-        return None if path.is_file() else f"there is no file {validation.shown(name)} beside {folder}"
+        return None if os.path.isfile(path) else f"there is no file {validation.shown(name)} beside {folder}"
 
     def _from_base(self, folder: Path, path: str) -> str:
         return path if os.path.isabs(path) else os.path.relpath(folder / path, self._base)

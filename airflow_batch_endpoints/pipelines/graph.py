@@ -270,7 +270,14 @@ class _Builder:
         if level.depth >= MAX_NESTING:
             self.fail(place, f"pipelines within pipelines, deeper than {MAX_NESTING} levels")
             return
-        inner = _Level(component, f"{level.prefix}{name}.", f"{place}.component.", level.depth + 1, bound, settings)
+        inner = _Level(
+            component,
+            f"{level.prefix}{name}.",
+            f"{place}.component.",
+            level.depth + 1,
+            bound,
+            _over(settings, component.settings),
+        )
         level.inner[name] = inner
         self.walk(inner)
 
@@ -334,7 +341,7 @@ class _Builder:
             kind = given.type or declared.type or "uri_folder"
             if kind not in DATA_TYPES:
                 self.fail(place, f"has a path, but is of type {kind}; write the value itself")
-            return _Bound(Given(given.path, is_data=True), kind)
+            return _Bound(Given(given.path, is_data=True), declared.type or kind)
         return self._literal(given, declared, place)
 
     def _literal(self, value: LiteralValue, declared: ComponentInput, place: str) -> _Bound:

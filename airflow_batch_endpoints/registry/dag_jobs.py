@@ -16,7 +16,8 @@ def resolve_dag(asked: Asked, deployment: DagDeployment) -> DagSpec:
     """Return the job of a deployment that runs another DAG.
 
     An input without a name becomes the parameter ``input``, the job's folder, when one is named, the parameter ``output``. Data
-    that say that they are (``{type: uri_folder, path: ...}``) arrive as their URI, everything else as it is.
+    that say that they are (``{type: uri_folder, path: ...}``) arrive as their URI, ``{value: ...}`` as what is in it, everything
+    else as it is.
 
     :raises ReachError: data outside of what jobs may read or write.
     """
@@ -27,10 +28,12 @@ def resolve_dag(asked: Asked, deployment: DagDeployment) -> DagSpec:
     places: list[Place] = []
 
     def parameter(name: str, value: Any) -> Any:
-        if not (
-            isinstance(value, dict) and "path" in value and value.keys() <= {"type", "path", "mode", "description"}
-        ):
-            return value["value"] if isinstance(value, dict) and value.keys() == {"type", "value"} else value
+        if not isinstance(value, dict):
+            return value
+        if "value" in value and value.keys() <= {"type", "value"}:
+            return value["value"]
+        if "path" not in value or not value.keys() <= {"type", "path", "mode", "description"}:
+            return value
         place = locate_input(asked.registry, str(value["path"]), asked.settings, what=f"inputs.{name}")
         places.append(place)
         return place.uri

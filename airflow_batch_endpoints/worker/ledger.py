@@ -37,7 +37,7 @@ class Heartbeat(BaseModel):
     state: str = "running"
     """``running``; or ``stopped`` or ``finished``, which release every claim it held."""
     in_progress: tuple[int, ...] = ()
-    """Shards whose ``run()`` was under way."""
+    """Shards whose ``run()`` was under way; of one that stopped, those that it let go of."""
     alone: int | None = None
     """The item that is being tried with nothing else beside it, because it may be what kills workers."""
     shards_done: int = 0
@@ -184,12 +184,19 @@ class Ledger:
         content = self.store.read(layout.instance(incarnation))
         return None if content is None else Heartbeat.model_validate_json(content)
 
-    def heartbeats(self) -> dict[str, Heartbeat]:
-        """Return the last heartbeat of every other incarnation."""
+    def heartbeats(self, instance: int | None = None) -> dict[str, Heartbeat]:
+        """Return the last heartbeat of every other incarnation.
+
+        :param instance: of this instance alone.
+        """
+        start = "" if instance is None else f"{instance}-"
         found = {}
         for key in self.store.list(layout.INSTANCES):
             incarnation = key.rsplit("/", 1)[-1].removesuffix(".json")
-            if incarnation != self.incarnation and (heartbeat := self.heartbeat(incarnation)) is not None:
+            if incarnation == self.incarnation or not incarnation.startswith(start):
+                continue
+            heartbeat = self.heartbeat(incarnation)
+            if heartbeat is not None:
                 found[incarnation] = heartbeat
         return found
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -30,7 +31,7 @@ from airflow_batch_endpoints.worker.slots.events import (
 log = logging.getLogger(__name__)
 
 INIT_FAILURES_TO_GIVE_UP = 2
-"""``init()`` failing in this many fresh slots is the fault of the deployment, not of the machine."""
+"""``init()`` failing in one way in this many fresh slots is the fault of the deployment, not of the machine."""
 LONGEST_WAIT = 1.0
 """Seconds for which slots are waited for before looking up."""
 
@@ -109,7 +110,7 @@ class Coordinator:
 
         self.progress = Progress(shards=len(plan.shard_bytes))
         self._in_hand: dict[int, InHand] = {}
-        self._init_failures = 0
+        self._init_failures: Counter[str] = Counter()
         self._sequence = 0
         self._next_beat = 0.0
         self._should_stop = False
@@ -140,7 +141,7 @@ class Coordinator:
 
     def _begin(self) -> None:
         """See how far the job is, and tell that we are there."""
-        self._shards.look()
+        self._shards.look(self._clock.monotonic())
         self._beat()
         self._ledger.check_stop()
         self._check_threshold()
@@ -237,7 +238,7 @@ class Coordinator:
                 if hand.batch is not None and not hand.is_started:
                     hand.is_started = True
                     hand.deadline = self._clock.monotonic() + self._rules.timeout
-                self._init_failures = 0
+                self._init_failures.clear()
                 return
             case Sealed():
                 self._commit(event.slot, hand, event)
@@ -268,8 +269,8 @@ class Coordinator:
             hand.bury(reason, self._rules.max_retries)
 
     def _init_failed(self, slot: int, hand: InHand, failure: Failure) -> None:
-        self._init_failures += 1
-        if self._init_failures >= INIT_FAILURES_TO_GIVE_UP:
+        self._init_failures[failure.error_type] += 1
+        if self._init_failures[failure.error_type] >= INIT_FAILURES_TO_GIVE_UP:
             if failure.error_type == ModelError.__name__:
                 raise ModelError(failure.message)
             detail = f"\n{failure.traceback}" if failure.traceback else ""
@@ -322,7 +323,8 @@ class Coordinator:
             self._next_beat = oldest + self._rules.heartbeat
             return
         self._beat()
-        self._ledger.check_stop()
+        if now - self._shards.last_look >= self._rules.heartbeat:
+            self._ledger.check_stop()
 
     def _beat(self) -> None:
         self._sequence += 1
@@ -347,11 +349,11 @@ class Coordinator:
         )
 
     def _leave(self, state: str) -> None:
-        for slot in list(self._in_hand):
+        for slot in self._in_hand:
             self._slots.kill(slot)
-        self._in_hand.clear()
         self._sequence += 1
         self._ledger.beat(self._heartbeat(state))
+        self._in_hand.clear()
 
     def _check_threshold(self) -> None:
         threshold = self._rules.error_threshold

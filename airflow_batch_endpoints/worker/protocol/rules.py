@@ -40,7 +40,7 @@ class Rules:
     @property
     def heartbeat(self) -> float:
         """Seconds between heartbeats: the more instances, the longer, so that the store hears about the same."""
-        return self.lease / 4 * min(max(1.0, self.instances / 16), 4.0)
+        return self.lease / 4 * min(max(1.0, self.instances / 16), 8.0)
 
     @property
     def shortest_pause(self) -> float:

@@ -13,9 +13,9 @@ from airflow_batch_endpoints.worker.protocol.rules import DEATHS_TO_CONDEMN, Clo
 
 log = logging.getLogger(__name__)
 
-PAUSE_GROWTH = 1.5
+PAUSE_GROWTH = 2.0
 """How much longer every further wait of an instance with nothing left to claim is."""
-CLAIMS_PER_LOOK = 4
+CLAIMS_PER_LOOK = 8
 """Shards an instance claims between two looks at what the others have claimed."""
 LOOKS_PER_LIST = 4
 """Looks of an idle instance at what is done, for one at all claims."""
@@ -73,11 +73,14 @@ class Shards:
         self._looks_since_list = 0
         self._others: dict[str, _Observed] = {}
         self._owners: dict[tuple[int, int], str] = {}
+        self._inherited: list[int] = []
         self.is_over = False
         """Whether the job was found published and tidied up: whatever is in hand is too late."""
         self._pause = rules.shortest_pause
         self.next_look = 0.0
         """When to look again, with nothing left to claim."""
+        self.last_look = 0.0
+        """When all claims were seen last, and with them an order to stop."""
 
     def _claiming_order(self, sizes: Sequence[int]) -> list[int]:
         """Shards, largest first: what is started last should be what takes the shortest."""
@@ -91,18 +94,22 @@ class Shards:
         """Whether nothing is left to take: all is committed, by whomever, or (static) all of ours is taken."""
         return not self._unclaimed if self._rules.static else len(self.committed) == self._total
 
-    def look(self) -> None:
-        """See how far the job is."""
+    def look(self, now: float) -> None:
+        """See how far the job is, and what those before us in our place were doing when they ended."""
         self.committed = self._ledger.committed()
         if not self._rules.static:
             self._look_at_claims()
+            before = self._ledger.heartbeats(self._rules.instance).values()
+            self._inherited = sorted({n for last in before for n in last.in_progress if n in self._attempts})
+            for shard in self._inherited:
+                self._fate_of_owner(shard, self._attempts[shard], now)  # from now on it is watched
 
     def take(self, mine: Collection[int], now: float) -> Claimed | None:
         """Claim a shard; ``None`` when there is none to be had now.
 
         :param mine: the shards this instance is working on.
         """
-        return self._claim_fresh() or self._take_over(mine, now)
+        return self._inherit(mine, now) or self._claim_fresh() or self._take_over(mine, now)
 
     # -- what nobody has had ----------------------------------------------------------------------------------------
 
@@ -146,6 +153,7 @@ class Shards:
     def _look_at_claims(self) -> None:
         """See what is claimed, by whomever, and whether there is an order to stop."""
         claims = self._ledger.claims()
+        self.last_look = self._clock.monotonic()
         self._claims_since_look = 0
         self._looks_since_list = 0
         self._attempts = claims
@@ -154,6 +162,25 @@ class Shards:
             self._ledger.check_stop()
 
     # -- what others have had ---------------------------------------------------------------------------------------
+
+    def _inherit(self, mine: Collection[int], now: float) -> Claimed | None:
+        """Take over what those before us in our place were running, as soon as they are known to have let go or to be dead.
+
+        Left until all else is done, a shard that takes long would make the job as much longer.
+        """
+        for shard in list(self._inherited):
+            attempt = self._attempts.get(shard)
+            if shard in self.committed or attempt is None:
+                self._inherited.remove(shard)
+                continue
+            fate = self._fate_of_owner(shard, attempt, now)
+            if fate == "alive" or (fate == "suspect" and mine):
+                continue
+            self._inherited.remove(shard)
+            self.committed |= self._ledger.committed()
+            if shard not in self.committed and (claimed := self._claim_again(shard, alone=fate == "suspect")):
+                return claimed
+        return None
 
     def _take_over(self, mine: Collection[int], now: float) -> Claimed | None:
         """Take a shard whose owner is dead or has let go. Suspects are taken only when all else rests."""

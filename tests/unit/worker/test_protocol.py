@@ -136,6 +136,34 @@ def test_a_living_owner_keeps_its_shard_and_a_silent_one_loses_it_after_a_lease(
     assert rows(world) == [0]
 
 
+@pytest.mark.parametrize("is_killed", [True, False])
+def test_an_instance_goes_on_with_what_its_predecessor_was_running(is_killed: bool) -> None:
+    """Left until all else is done, a shard that takes long would make the job as much longer."""
+    plan, world = SimulatedPlan([[2], *[[1]] * 200]), World(behaviour={0: "hang"})
+    slots = SimulatedSlots(world, 1)
+    first = coordinator(world, plan, incarnation="0-first", slots=slots, timeout=1e6)
+    wait, begin = slots.wait, world.clock.now
+
+    def end_after_a_heartbeat(seconds: float) -> Any:
+        if world.clock.now - begin > 60:
+            if is_killed:
+                raise Crash
+            first.request_stop()
+        return wait(seconds)
+
+    slots.wait = end_after_a_heartbeat  # type: ignore[method-assign]
+    with pytest.raises(Crash if is_killed else StoppedError):
+        first.run()
+    world.behaviour.clear()
+    world.runs.clear()
+    coordinator(world, plan, incarnation="0-second", slots=SimulatedSlots(world, 1)).run()
+    if is_killed:
+        assert 0 < world.runs.index((0,)) < 150, "once it has been silent for a lease, and item by item"
+    else:
+        assert world.runs[0] == (0, 1), "at once, and as ever: nobody died of it"
+    assert_nothing_lost_nothing_twice(world, plan, set())
+
+
 def test_stopping_releases_claims_at_once() -> None:
     plan, world = SimulatedPlan([[1], [1]]), World()
     first = coordinator(world, plan, incarnation="0-first")
