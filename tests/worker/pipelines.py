@@ -70,8 +70,8 @@ class Pipeline:
 
     def specification(self) -> dict[str, Any]:
         return {
-            "type": "pipeline", "endpoint": "e", "deployment": "d", "job": self.name, "input_uri": "", "output_uri": self.output_uri,
-            "inputs": self.inputs, "outputs": self.outputs, "graph": self.graph, **self.spec,
+            "type": "pipeline", "endpoint": "e", "deployment": "d", "job": self.name, "input_uri": "",
+            "output_uri": self.output_uri, "inputs": self.inputs, "outputs": self.outputs, "graph": self.graph, **self.spec,
         }  # fmt: skip
 
     def start(self, command: str, *arguments: str, submission: str = "0") -> subprocess.Popen[str]:
@@ -153,11 +153,17 @@ def two_steps(pipeline: Pipeline, data: str, scale: float = 2.0) -> Pipeline:
         outputs={"scores": {"type": "uri_file"}},
     )
     pipeline.outputs = {
-        "scores": {"made_by": {"step": "score", "output": "scores"}, "type": "uri_file", "uri": f"{pipeline.output_uri}/scores.csv"},
-        "prepared": {
-            "made_by": {"step": "prepare", "output": "prepared"}, "type": "uri_folder", "uri": f"{pipeline.output_uri}/prepared",
+        "scores": {
+            "made_by": {"step": "score", "output": "scores"},
+            "type": "uri_file",
+            "uri": f"{pipeline.output_uri}/scores.csv",
         },
-    }  # fmt: skip
+        "prepared": {
+            "made_by": {"step": "prepare", "output": "prepared"},
+            "type": "uri_folder",
+            "uri": f"{pipeline.output_uri}/prepared",
+        },
+    }
     return pipeline
 
 

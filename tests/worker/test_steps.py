@@ -47,6 +47,19 @@ def data(tmp_path: Path) -> Path:
     return folder
 
 
+def here(pipeline: Pipeline, name: str = "one") -> dict[str, Any]:
+    """Plan and do a step in this process; its command is a process of its own all the same."""
+    plan.run(PipelineSpec.model_validate(pipeline.specification()), submission="0")
+    return step.run(pipeline.output_uri, pipeline.name, "0", step=name)
+
+
+def run_here(pipeline: Pipeline) -> dict[str, Any]:
+    """Run a whole job in this process."""
+    for one in pipeline.graph:
+        here(pipeline, one["name"])
+    return publish.run(pipeline.output_uri, pipeline.name, "0")
+
+
 def test_two_steps_equal_the_same_steps_by_hand(make: Callable[..., Pipeline], data: Path, tmp_path: Path) -> None:
     pipeline = two_steps(make(), data.as_uri())
     result = pipeline.run()
@@ -197,7 +210,7 @@ def jobs(make: Callable[..., Pipeline], data: Path, tmp_path: Path) -> Callable[
 
     def run(name: str, *, scale: float = 2.0, **spec: Any) -> Pipeline:
         pipeline = make(name, name=name, spec={"reuse_uri": (tmp_path / "reuse").as_uri(), **spec})
-        two_steps(pipeline, data.as_uri(), scale).run()
+        run_here(two_steps(pipeline, data.as_uri(), scale))
         return pipeline
 
     return run
@@ -214,7 +227,7 @@ def test_equal_steps_are_done_once(jobs: Callable[..., Pipeline], data: Path) ->
     second = jobs("second")
     assert reused(second) == {"prepare": "first", "score": "first"}
     assert published(second) == published(first)
-    assert second.do("publish")["reused"] == ["prepare", "score"]
+    assert publish.run(second.output_uri, "second", "0")["reused"] == ["prepare", "score"]
     assert reused(jobs("third")) == {"prepare": "first", "score": "first"}, "it says who made it, not who used it"
     assert reused(jobs("forced", force_rerun=True)) == {"prepare": None, "score": None}
     assert reused(jobs("scaled", scale=3.0)) == {"prepare": None, "score": None}
@@ -262,8 +275,7 @@ def test_what_decides_whether_a_step_is_the_same(
         pipeline = make(name, name=name, spec=reuse).step("one", **{**fields, **change})
         if name == "second" and pipeline.graph[0]["outputs"]["made"]["type"] == "custom_model":
             pipeline.graph[0]["command"] = "true; " + fields["command"].replace("made}}", "made}}/model")
-        pipeline.do("plan")
-        result = pipeline.do_step("one")
+        result = here(pipeline)
     assert result["reused_from"] == ({"job": "first", "step": "one"} if is_reused else None)
 
 
@@ -274,17 +286,10 @@ def test_code_that_changed_is_run(make: Callable[..., Pipeline], tmp_path: Path)
         pipeline.step(
             "one", "python make.py > ${{outputs.made}}", code_uri=code, outputs={"made": {"type": "uri_file"}}
         )
-        pipeline.do("plan")
-        assert (pipeline.do_step("one")["reused_from"] is not None) == is_reused
+        assert (here(pipeline)["reused_from"] is not None) == is_reused
 
 
 # -- what the command gets ----------------------------------------------------------------------------------------------
-
-
-def here(pipeline: Pipeline, name: str = "one", submission: str = "0") -> dict[str, Any]:
-    """Plan and do a step in this process; its command is a process of its own all the same."""
-    plan.run(PipelineSpec.model_validate(pipeline.specification()), submission=submission)
-    return step.run(pipeline.output_uri, pipeline.name, submission, step=name)
 
 
 def text(result: dict[str, Any], output: str = "made") -> str:
@@ -488,3 +493,98 @@ def test_outputs_have_places_of_their_own(make: Callable[..., Pipeline], data: P
         with pytest.raises(OutputExistsError) as error:
             here(pipeline)
         assert sentence in str(error.value)
+
+
+# -- steps that score in mini-batches -----------------------------------------------------------------------------------
+
+PARALLEL = """
+import argparse, os, pathlib
+def init():
+    global options
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--factor", type=int); parser.add_argument("--center"); parser.add_argument("--copies")
+    options, _ = parser.parse_known_args()
+    options.center = float(pathlib.Path(options.center).read_text())
+def run(mini_batch):
+    for path in mini_batch:
+        pathlib.Path(options.copies, os.path.basename(path)).write_text("copy of " + open(path).read())
+    return [f"{os.path.basename(path)}:{sum(map(float, open(path))) * options.factor + options.center}" for path in mini_batch]
+"""
+
+
+def parallel(pipeline: Pipeline, data: Path, **settings: Any) -> Pipeline:
+    """Prepare as before, then score every file of it, with a side input, returned rows and written files."""
+    two_steps(pipeline, data.as_uri())
+    pipeline.graph[1] = {
+        "name": "score",
+        "code_uri": pipeline.code(score=PARALLEL),
+        "inputs": {
+            **pipeline.graph[1]["inputs"],
+            "factor": {"type": "integer", "value": 10},
+            "none": {"type": "string"},
+        },
+        "outputs": {"scores": {"type": "uri_file"}, "copies": {"type": "uri_folder"}},
+        "mini_batches": {
+            "input": "prepared",
+            "scoring_script": "score.py",
+            "arguments": "--factor ${{inputs.factor}} --center ${{inputs.center}} --copies=${{ outputs.copies }}"
+            " $[[--no ${{inputs.none}}]]",
+            "append_row_to": "scores",
+            "settings": {"mini_batch_size": 1, "output_file_name": "rows.csv", **settings},
+        },
+    }
+    pipeline.outputs["prepared"]["made_by"] = {"step": "score", "output": "copies"}
+    return pipeline
+
+
+PARALLEL_COMMANDS = (("plan",), ("score", "--instance", "0"), ("publish",))
+
+
+def test_a_parallel_step_scores_in_mini_batches(make: Callable[..., Pipeline], data: Path, tmp_path: Path) -> None:
+    reuse = {"reuse_uri": (tmp_path / "reuse").as_uri()}
+    first = parallel(make("first", name="first", spec=reuse), data)
+    first.do("plan")
+    first.do_step("prepare")
+    assert first.do("plan", "--step", "score")["instances"] == 1
+    assert first.do("publish", "--step", "score", code=5)["error"]["type"] == "IncompleteError"
+    assert first.do("score", "--step", "score", "--instance", "0")["succeeded"] == 2
+    assert first.do("publish", "--step", "score")["state"] == "Completed"
+    first.do("publish")
+    outputs = {
+        name: Path(made["uri"].removeprefix("file://")) for name, made in first.done("prepare")["outputs"].items()
+    }
+    files = {path.name: path.read_text() for path in sorted(outputs["prepared"].glob("[!_]*"))}
+    rows = [
+        f'"{name}:{sum(map(float, content.split())) * 10 + float(outputs["center"].read_text())}"'
+        for name, content in files.items()
+    ]
+    assert published(first) == {
+        "scores.csv": "\n".join(["prediction", *rows, ""]).encode(),
+        **{f"prepared/{name}": f"copy of {content}".encode() for name, content in files.items()},
+    }
+    for command in PARALLEL_COMMANDS:
+        first.do(command[0], *command[1:], "--step", "score")
+    # Used again, by another job, however many instances it has.
+    second = parallel(make("second", name="second", spec=reuse), data)
+    second.graph[1]["mini_batches"]["instance_count"] = 3
+    second.do("plan")
+    second.do_step("prepare")
+    assert second.do("plan", "--step", "score")["instances"] == 0
+    second.do("publish", "--step", "score")
+    second.do("publish")
+    assert published(second) == published(first)
+    assert reused(second) == {"prepare": "first", "score": "first"}
+
+
+def test_a_parallel_step_that_fails_says_why(make: Callable[..., Pipeline], data: Path) -> None:
+    pipeline = parallel(make(), data, error_threshold=0, retry_settings={"max_retries": 0})
+    pipeline.code(score="def init(): pass\ndef run(batch): raise ValueError('not this one')\n")
+    pipeline.do("plan")
+    pipeline.do_step("prepare")
+    pipeline.do("plan", "--step", "score")
+    pipeline.do("score", "--step", "score", "--instance", "0", code=3)
+    pipeline.do("publish", "--step", "score", code=3)
+    message = pipeline.do("publish", code=2)["error"]["message"]
+    assert "step score failed: 1 of 2 items failed, error_threshold allows 0" in message
+    assert "is a command" in pipeline.do("plan", "--step", "prepare", code=2)["error"]["message"]
+    assert "scores in mini-batches" in pipeline.do_step("score", code=2)["error"]["message"]

@@ -179,7 +179,7 @@ def _require_done(store: Store, spec: PipelineSpec, submission: str) -> dict[str
 
 
 def _failure(steps: int, missing: list[str], failures: dict[str, Stop]) -> UserError | IncompleteError:
-    told = "; ".join(f"step {name} failed: {failure.message}" for name, failure in failures.items())
+    told = "; ".join(f"step {name} failed: {failure.message.rstrip('.')}" for name, failure in failures.items())
     told = told if len(told) <= MAX_SENTENCE else f"{told[:MAX_SENTENCE]}..."
     others = [name for name in missing if name not in failures]
     idle = f"not done: {', '.join(others)}" if others else ""

@@ -15,10 +15,18 @@ from airflow_batch_endpoints.jobs import shell
 
 SHELLS = [path for name in ("bash", "dash") if (path := shutil.which(name))]
 HOSTILE = [
-    "$(touch PWNED)", "`touch PWNED`", "; touch PWNED;", "\n touch PWNED\n", "' ; touch PWNED '", '" ; touch PWNED "', "&& touch PWNED",
-    "| touch PWNED", "a[$(touch PWNED)]", "a[`touch PWNED`]=1", "x=a[$(touch PWNED)]", "$((a[$(touch PWNED)]))", "${a[$(touch PWNED)]}",
-    "${{inputs.x}}", "$[[ ]]", "*", "~", "!!", "-n", "\\", "'", '"', "#", "EOF\ntouch PWNED", ">PWNED", "<(touch PWNED)", "{touch,PWNED}",
-]  # fmt: skip
+    *("$(touch PWNED)", "`touch PWNED`", "; touch PWNED;", "\n touch PWNED\n", "&& touch PWNED", "| touch PWNED"),
+    *("' ; touch PWNED '", '" ; touch PWNED "', "a[$(touch PWNED)]", "a[`touch PWNED`]=1", "x=a[$(touch PWNED)]"),
+    *(
+        "$((a[$(touch PWNED)]))",
+        "${a[$(touch PWNED)]}",
+        "EOF\ntouch PWNED",
+        ">PWNED",
+        "<(touch PWNED)",
+        "{touch,PWNED}",
+    ),
+    *("${{inputs.x}}", "$[[ ]]", "*", "~", "!!", "-n", "\\", "'", '"', "#"),
+]
 VALUES = st.one_of(
     st.sampled_from(HOSTILE),
     st.lists(
@@ -97,11 +105,64 @@ def test_a_value_in_a_substitution_arrives_as_it_is(program: str, value: str, tm
 
 
 PIECES = [
-    "${{inputs.x}}", "${{inputs.x}}", "${{inputs.x}}", "'", '"', "\\", "`", "$(", ")", "$((", "))", "((", "(", "$[", "[[ ", " ]]", " -eq ", " -v ",
-    " == ", "a[", "]", "=1", "+=1", "${v:-", "${v:", "${#v", "${", "}", "<<EOF\n", "<<'EOF'\n", "<<-EOF\n", "\nEOF\n", "<<<", "#", "$'", '$"',
-    " ", "\n", ";", "&&", "|", "echo ", ": ", "v=", "test ", "for i in ", "; do ", "done", "case ", " in ", ";;", "esac", "if ", "; then ", "fi", "{ ", "; }",
-    "$[[", "]]", "$", "!", "*", "1", "+",
-]  # fmt: skip
+    *("${{inputs.x}}", "${{inputs.x}}", "${{inputs.x}}", "'", '"', "\\", "`", "$(", ")", "$((", "))", "((", "(", "$["),
+    *(
+        "[[ ",
+        " ]]",
+        " -eq ",
+        " -v ",
+        " == ",
+        "a[",
+        "]",
+        "=1",
+        "+=1",
+        "${v:-",
+        "${v:",
+        "${#v",
+        "${",
+        "}",
+        "<<EOF\n",
+        "<<'EOF'\n",
+    ),
+    *(
+        "<<-EOF\n",
+        "\nEOF\n",
+        "<<<",
+        "#",
+        "$'",
+        '$"',
+        " ",
+        "\n",
+        ";",
+        "&&",
+        "|",
+        "echo ",
+        ": ",
+        "v=",
+        "test ",
+        "for i in ",
+    ),
+    *(
+        "; do ",
+        "done",
+        "case ",
+        " in ",
+        ";;",
+        "esac",
+        "if ",
+        "; then ",
+        "fi",
+        "{ ",
+        "; }",
+        "$[[",
+        "]]",
+        "$",
+        "!",
+        "*",
+        "1",
+        "+",
+    ),
+]
 
 
 @pytest.mark.parametrize("program", SHELLS)
