@@ -171,14 +171,23 @@ class _Reader:
     def _dataset_type(self, value: Any, path: str) -> None:
         if str(value).lower() != "dataurl":
             self._fail(
-                path, f"found {shown(value)}, expected DataUrl: there are no registered data sets here, give a URI"
+                path, f"found {shown(value)}, expected DataUrl; its path may be a data asset, azureml:<name>@latest"
             )
 
     def _output_dataset(self, data: Any, path: str) -> None:
-        def refuse(value: Any, place: str) -> None:
-            self._fail(place, "there are no registered data stores here; give the whole URI as path")
+        """Azure ML's older form of the output: a URI, or a path in a data store."""
+        store: list[str] = []
 
-        self._each(data, path, {"path": self._uri("output"), "datastoreid": refuse})
+        def datastore(value: Any, place: str) -> None:
+            if isinstance(value, str) and value:
+                store.append(value.rpartition("/")[2].removeprefix("azureml:"))
+            elif value is not None:
+                self._fail(place, f"found {shown(value)}, expected the name of a data store")
+
+        self._each(data, path, {"path": self._uri("output"), "datastoreid": datastore}, needs=("path",))
+        if store and "output" in self.found.conf:
+            inside = str(self.found.conf["output"]).strip("/")
+            self.found.conf["output"] = f"azureml://datastores/{store[0]}/paths/{inside}"
 
     def _replay_of(self, value: Any, path: str) -> None:
         """Ours: the name of a job whose dead letters are the input."""

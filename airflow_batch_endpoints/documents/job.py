@@ -97,7 +97,7 @@ class JobInput(Part):
 
 
 class JobOutput(Part):
-    """Where one output of an invocation goes."""
+    """Where one output of an invocation goes, and the data asset that it becomes a version of."""
 
     type: PortType | None = None
     path: str | None = None

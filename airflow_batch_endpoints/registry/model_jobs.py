@@ -10,7 +10,7 @@ from airflow_batch_endpoints.documents.deployment import DeploymentSettings, Env
 from airflow_batch_endpoints.documents.job import SOURCE, JobInput, JobRequest
 from airflow_batch_endpoints.exceptions import DocumentError, Problem
 from airflow_batch_endpoints.jobs.spec import JobReference, JobSpec, OutputAsset, Replay
-from airflow_batch_endpoints.registry import launching
+from airflow_batch_endpoints.registry import launching, outputs
 from airflow_batch_endpoints.registry.asked import Asked, assets_of
 from airflow_batch_endpoints.registry.references import Place, locate, locate_input
 from airflow_batch_endpoints.registry.registry import Registry
@@ -39,6 +39,8 @@ def resolve_model(asked: Asked, deployment: ModelDeployment, replayed: JobRefere
         effective.require_consistent(is_script=code is not None)
     except FieldError as error:
         raise DocumentError([Problem(SOURCE, error.field, str(error))]) from None
+    output_assets = _output_assets(request, effective, target.uri)
+    outputs.require_free(registry, output_assets)
     spec = JobSpec(
         endpoint=request.endpoint,
         deployment=deployment.name,
@@ -50,7 +52,7 @@ def resolve_model(asked: Asked, deployment: ModelDeployment, replayed: JobRefere
         assets=assets_of(places),
         replay=None if replayed is None else _replay(replayed, settings),
         output_uri=target.uri,
-        output_assets=_output_assets(deployment.settings.output_asset, effective, target.uri),
+        output_assets=output_assets,
         allowed_input_uris=settings.allowed_input_uris,
         model_uri=model.uri,
         model_name=deployment.model.name or "model",
@@ -97,24 +99,27 @@ def _only_output(request: JobRequest) -> str | None:
     given = [output.path for output in request.outputs.values() if output.path is not None]
     if request.output_uri is not None:
         given.append(request.output_uri)
-    if len(given) > 1:
-        message = f"found {len(given)} outputs; a model deployment makes exactly one, under any name"
+    if len(given) > 1 or len(request.outputs) > 1:
+        message = f"found {max(len(given), len(request.outputs))} outputs; a model deployment makes exactly one, under any name"
         raise DocumentError([Problem(SOURCE, "outputs", message)])
     return given[0] if given else None
 
 
-def _file_or_folder(given: JobInput) -> Literal["uri_file", "uri_folder"] | None:
-    return given.type if given.type == "uri_file" or given.type == "uri_folder" else None
-
-
-def _output_assets(name: str | None, settings: DeploymentSettings, output_uri: str) -> tuple[OutputAsset, ...]:
+def _output_assets(request: JobRequest, settings: DeploymentSettings, output_uri: str) -> tuple[OutputAsset, ...]:
     """Return what the predictions are registered as: the file, or the folder of files, that holds them."""
+    asked = next((output for output in request.outputs.values() if output.name is not None), None)
+    name, version = (settings.output_asset, None) if asked is None else (asked.name, asked.version)
     if name is None:
         return ()
     if settings.output_action == "summary_only":
-        return (OutputAsset(name=name, type="uri_folder", uri=output_uri),)
+        return (OutputAsset(name=name, version=version, type="uri_folder", uri=output_uri),)
+    kind: Literal["uri_file", "uri_folder"] = "uri_folder" if settings.is_dataset else "uri_file"
     uri = join(output_uri, settings.output_file_name.rstrip("/"))
-    return (OutputAsset(name=name, type="uri_folder" if settings.is_dataset else "uri_file", uri=uri),)
+    return (OutputAsset(name=name, version=version, type=kind, uri=uri),)
+
+
+def _file_or_folder(given: JobInput) -> Literal["uri_file", "uri_folder"] | None:
+    return given.type if given.type == "uri_file" or given.type == "uri_folder" else None
 
 
 def _replay(job: JobReference, settings: Settings) -> Replay:

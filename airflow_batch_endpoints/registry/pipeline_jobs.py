@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Literal
 
 from airflow_batch_endpoints.documents.component import (
     ParallelComponent,
@@ -38,6 +36,7 @@ from airflow_batch_endpoints.pipelines.graph import FromJob, FromStep, Given, Gr
 from airflow_batch_endpoints.registry import launching
 from airflow_batch_endpoints.registry.asked import Asked, assets_of
 from airflow_batch_endpoints.registry.model_jobs import conda_file_of
+from airflow_batch_endpoints.registry.outputs import require_free
 from airflow_batch_endpoints.registry.references import Place, locate, locate_input, locate_output
 from airflow_batch_endpoints.storage.reach import is_within
 from airflow_batch_endpoints.storage.uris import join
@@ -125,6 +124,8 @@ class _Resolver:
                 *((f"outputs.{name}", output.uri) for name, output in outputs.items()),
             ],
         )
+        output_assets = self._output_assets(outputs)
+        require_free(asked.registry, output_assets)
         return PipelineSpec(
             endpoint=asked.request.endpoint,
             deployment=self._deployment.name,
@@ -133,7 +134,7 @@ class _Resolver:
             invoker=asked.invoker,
             input_uri=next((place.uri for place in self._data.values()), ""),
             output_uri=self._folder.uri,
-            output_assets=tuple(self._output_assets(outputs)),
+            output_assets=output_assets,
             assets=assets_of(places),
             launch=launch,
             steps=launches,
@@ -178,15 +179,26 @@ class _Resolver:
         _require_apart(self._folder.uri, {name: output.uri for name, output in found.items()})
         return found, places
 
-    def _output_assets(self, outputs: dict[str, JobOutput]) -> Iterator[OutputAsset]:
-        """Return what outputs are registered as: what the invocation says of it, or else the pipeline."""
+    def _output_assets(self, outputs: dict[str, JobOutput]) -> tuple[OutputAsset, ...]:
+        """Return what outputs are registered as: what the invocation says of it, or else the pipeline.
+
+        :raises DocumentError: one is no file and no folder.
+        """
+        found, problems = [], []
         for name, output in outputs.items():
-            asked, known = self._asked.request.outputs.get(name), self._graph.output_assets.get(name)
-            kind: Literal["uri_file", "uri_folder"] = "uri_file" if output.type == "uri_file" else "uri_folder"
-            if asked is not None and asked.name is not None:
-                yield OutputAsset(name=asked.name, version=asked.version, type=kind, uri=output.uri)
-            elif known is not None:
-                yield OutputAsset(name=known.name, version=known.version, type=kind, uri=output.uri)
+            wanted = self._asked.request.outputs.get(name)
+            asset = wanted if wanted is not None and wanted.name is not None else self._graph.output_assets.get(name)
+            if asset is None or asset.name is None:
+                continue
+            kind = output.type
+            if kind == "uri_file" or kind == "uri_folder":
+                found.append(OutputAsset(name=asset.name, version=asset.version, type=kind, uri=output.uri))
+            else:
+                message = "only files and folders become data assets; let a step register the model in MLflow"
+                problems.append(Problem(SOURCE, f"outputs.{name}.name", message))
+        if problems:
+            raise DocumentError(problems)
+        return tuple(found)
 
     # -- steps --------------------------------------------------------------------------------------------------------
 

@@ -538,13 +538,12 @@ class Change:
         """Write the changes and what they make of the index."""
         if not self._documents and not self._versions:
             return
-        changes = {
-            key: None if not found.versions else found.model_dump_json() for key, found in self._versions.items()
-        }
-        changes |= {
+        # Versions before the lists that name them, for stores that write one after another.
+        changes: dict[str, str | None] = {
             key: None if document is None else self._registry.encode(document)
             for key, document in self._documents.items()
         }
+        changes |= {key: found.model_dump_json() if found.versions else None for key, found in self._versions.items()}
         endpoints = {name for key in changes if (name := _endpoint_of(key))}
         if endpoints:
             text = self._store.get(INDEX)

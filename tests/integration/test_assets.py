@@ -15,6 +15,7 @@ SECRET = "c2VjcmV0LW9mLXRoZS1oYXJib3Vy"
 
 def test_a_new_version_runs_the_dags_that_wait_for_it(airflow: RealAirflow) -> None:
     """From documents to predictions that are a data asset themselves, by an event for each version."""
+    documents = airflow.script_endpoint("arrivals", WHO, output_asset="arrival-scores")
     waiting = ("on_arrivals", "next_arrivals", "on_arrival_scores")
     airflow.eventually(lambda: all(airflow.has_dag(dag_id) for dag_id in waiting))
     for dag_id in waiting:
@@ -23,7 +24,6 @@ def test_a_new_version_runs_the_dags_that_wait_for_it(airflow: RealAirflow) -> N
     airflow.api("POST", "connections", connection)
     airflow.inputs("harbour/day1", 2)
     airflow.inputs("harbour/day2", 3)
-    documents = airflow.script_endpoint("arrivals", WHO, output_asset="arrival-scores")
     store = {"name": "harbour", "type": "uri", "uri": (airflow.data / "harbour").as_uri(), "conn_id": "harbour"}
     data = {"name": "arrivals", "type": "uri_folder", "path": "azureml://datastores/harbour/paths/day1"}
     for name, document in {"store": store, "data": data}.items():
@@ -36,6 +36,8 @@ def test_a_new_version_runs_the_dags_that_wait_for_it(airflow: RealAirflow) -> N
     assert [line.strip('"') for line in predictions[1:]] == ["000.csv harbour-key", "001.csv harbour-key"]
     (job,) = json.loads(airflow.cli("jobs", "list", "arrivals", "-o", "json").stdout)
     assert job["input"] == (airflow.data / "harbour" / "day1").as_uri()
+    manifest = json.loads(Path(job["output"].removeprefix("file://"), "manifest.json").read_text())
+    assert manifest["assets"] == ["azureml:arrivals:1"]
 
     # The next version comes from a task, the same again is none.
     for run in ("new", "again"):

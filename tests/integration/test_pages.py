@@ -68,6 +68,7 @@ PAGES = {
     "pipeline": ("/endpoints/counting-lines/jobs/nightly-2", "2 of them reused"),
     "pipeline-form": ("/endpoints/counting-lines/invoke", "Output result"),
     "jobs": ("/jobs", "nightly-1"),
+    "assets": ("/assets", "azureml:flight-days:1"),
     "computes": ("/computes", "local"),
     "run": ("/run?dag_id=batch_endpoint.flights&run_id=nightly-1", "10 of 10 items"),
     "other-run": ("/run?dag_id=example_batch_etl&run_id=x", "Not a batch job"),
@@ -192,6 +193,13 @@ def jobs(airflow: RealAirflow) -> None:
         {"name": "hostile", "description": EVIL, "tags": {"team": EVIL[:20]}},
         main={"description": EVIL, "settings": quick},
     )
+    for name, document in {
+        "assets/data/flight-days": {"type": "uri_folder", "path": "s3://lake/nights", "description": EVIL},
+        "assets/environment/nights": {"image": "python:3.12"},
+    }.items():
+        assert airflow.rest("PUT", f"/v1/{name}/versions/1", json=document).status_code in (200, 201)
+    lake = {"type": "uri", "uri": "s3://lake", "conn_id": "lake"}
+    assert airflow.rest("PUT", "/v1/datastores/lake", json=lake).status_code in (200, 201)
     started = (
         ("flights", "nightly-1", "main", "nights", "success"),
         ("flights", "strict-1", "strict", "nights", "failed"),

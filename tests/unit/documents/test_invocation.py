@@ -181,3 +181,20 @@ def test_what_is_no_strict_json(text: bytes, field: str, message: str) -> None:
         parse_json(text, "body")
     (problem,) = caught.value.problems[:1]
     assert (problem.field, message in problem.message) == (field, True)
+
+
+def test_outputs_in_data_stores_and_as_data_assets() -> None:
+    def conf(**properties: Any) -> dict[str, Any]:
+        return read_invocation({"properties": {"InputData": {"x": {"Uri": "azureml:heart@latest"}}, **properties}}).conf
+
+    store = "/subscriptions/1/resourceGroups/g/providers/p/workspaces/w/datastores/lake"
+    found = conf(outputDataset={"datastoreId": store, "path": "/out/x/"})
+    assert found["output"] == "azureml://datastores/lake/paths/out/x"
+    named = {"Uri": "s3://lake/out", "JobOutputType": "UriFile", "AssetName": "scores", "AssetVersion": "4"}
+    assert conf(OutputData={"score": named})["outputs"]["score"] == {
+        "path": "s3://lake/out",
+        "name": "scores",
+        "version": "4",
+    }
+    with pytest.raises(DocumentError, match="the name of a data store"):
+        conf(outputDataset={"datastoreId": 3, "path": "x"})

@@ -132,46 +132,169 @@ PARALLEL: dict[str, Any] = {
 @pytest.mark.parametrize(
     ("data", "place", "sentence"),
     [
-        ({"jobs": {"a": copy("${{parent.jobs.b.outputs.copy}}"), "b": copy("${{parent.jobs.a.outputs.copy}}")}}, "jobs.a", "wait for each other"),
+        (
+            {"jobs": {"a": copy("${{parent.jobs.b.outputs.copy}}"), "b": copy("${{parent.jobs.a.outputs.copy}}")}},
+            "jobs.a",
+            "wait for each other",
+        ),
         ({"jobs": {"a": copy("${{parent.jobs.a.outputs.copy}}")}}, "jobs.a", "a -> a"),
-        ({"jobs": {"a": copy("${{parent.jobs.ghost.outputs.copy}}")}}, "jobs.a.inputs.data", "no step 'ghost'; there is: a"),
-        ({"jobs": {"a": copy(FOLDER), "b": copy("${{parent.jobs.a.outputs.ghost}}")}}, "jobs.b.inputs.data", "no output 'ghost'; there is: copy"),
+        (
+            {"jobs": {"a": copy("${{parent.jobs.ghost.outputs.copy}}")}},
+            "jobs.a.inputs.data",
+            "no step 'ghost'; there is: a",
+        ),
+        (
+            {"jobs": {"a": copy(FOLDER), "b": copy("${{parent.jobs.a.outputs.ghost}}")}},
+            "jobs.b.inputs.data",
+            "no output 'ghost'; there is: copy",
+        ),
         ({"jobs": {"a": copy("${{parent.inputs.ghost}}")}}, "jobs.a.inputs.data", "no input 'ghost'; there is: none"),
         ({"jobs": {"a": copy("${{inputs.ghost}}")}}, "jobs.a.inputs.data", "expected ${{parent.inputs.x}}"),
         ({"jobs": {"a": copy("${{parent.outputs.x}}")}}, "jobs.a.inputs.data", "expected ${{parent.inputs.x}}"),
         ({"jobs": {"a": copy("x-${{parent.inputs.x}}")}}, "jobs.a.inputs.data", "with nothing around it"),
         ({"jobs": {"a": copy("${{parent.input.x}}")}}, "jobs.a.inputs.data", "${{parent.jobs.a.outputs.b}}"),
-        ({"inputs": DATA, "jobs": {"a": copy("${{parent.inputs.file}}")}}, "jobs.a.inputs.data", "is of type uri_file, but the component takes uri_folder"),
+        (
+            {"inputs": DATA, "jobs": {"a": copy("${{parent.inputs.file}}")}},
+            "jobs.a.inputs.data",
+            "is of type uri_file, but the component takes uri_folder",
+        ),
         ({"inputs": DATA, "jobs": {"a": copy("${{parent.inputs.text}}")}}, "jobs.a.inputs.data", "is of type string"),
-        ({"inputs": DATA, "jobs": {"a": copy(FOLDER, times="${{parent.inputs.text}}")}}, "jobs.a.inputs.times", "is of type string, but the component takes integer"),
+        (
+            {"inputs": DATA, "jobs": {"a": copy(FOLDER, times="${{parent.inputs.text}}")}},
+            "jobs.a.inputs.times",
+            "is of type string, but the component takes integer",
+        ),
         ({"jobs": {"a": copy(FILE)}}, "jobs.a.inputs.data.type", "is of type uri_file"),
         ({"jobs": {"a": copy("s3://lake/x")}}, "jobs.a.inputs.data", "expected data: {type: uri_folder, path: ...}"),
         ({"jobs": {"a": copy(FOLDER, times="many")}}, "jobs.a.inputs.times", "found 'many', expected a whole number"),
         ({"jobs": {"a": copy(FOLDER, times=10)}}, "jobs.a.inputs.times", "at most 9"),
         ({"jobs": {"a": copy(FOLDER, ghost=1)}}, "jobs.a.inputs.ghost", "no such input; there is: data, times"),
         ({"jobs": {"a": COPY}}, "jobs.a.inputs.data", "missing; the component requires it"),
-        ({"inputs": MAYBE, "jobs": {"a": copy("${{parent.inputs.data}}")}}, "jobs.a.inputs.data", "is optional, but the component requires it"),
-        ({"jobs": {"a": {**copy(FOLDER), "outputs": {"ghost": {}}}}}, "jobs.a.outputs.ghost", "no such output; there is: copy"),
-        ({"jobs": {"a": {**copy(FOLDER), "outputs": {"copy": "${{parent.outputs.ghost}}"}}}}, "jobs.a.outputs.copy", "no output 'ghost'; there is: none"),
-        ({"jobs": {"a": {**copy(FOLDER), "outputs": {"copy": "azureml://datastores/x/paths/y"}}}}, "jobs.a.outputs.copy", "published once"),
-        ({"jobs": {"a": {**copy(FOLDER), "outputs": {"copy": {"type": "uri_file"}}}}}, "jobs.a.outputs.copy.type", "the component makes uri_folder"),
-        ({"jobs": {"a": {**copy(FOLDER), "outputs": {"copy": {"name": "asset"}}}}}, "jobs.a.outputs.copy.name", "only an output of the whole pipeline"),
-        ({"outputs": {"out": {"type": "uri_file"}}, "jobs": {"a": {**copy(FOLDER), "outputs": {"copy": "${{parent.outputs.out}}"}}}}, "jobs.a.outputs.copy", "output 'out' of the pipeline is uri_file"),
+        (
+            {"inputs": MAYBE, "jobs": {"a": copy("${{parent.inputs.data}}")}},
+            "jobs.a.inputs.data",
+            "is optional, but the component requires it",
+        ),
+        (
+            {"jobs": {"a": {**copy(FOLDER), "outputs": {"ghost": {}}}}},
+            "jobs.a.outputs.ghost",
+            "no such output; there is: copy",
+        ),
+        (
+            {"jobs": {"a": {**copy(FOLDER), "outputs": {"copy": "${{parent.outputs.ghost}}"}}}},
+            "jobs.a.outputs.copy",
+            "no output 'ghost'; there is: none",
+        ),
+        (
+            {"jobs": {"a": {**copy(FOLDER), "outputs": {"copy": "azureml://datastores/x/paths/y"}}}},
+            "jobs.a.outputs.copy",
+            "published once",
+        ),
+        (
+            {"jobs": {"a": {**copy(FOLDER), "outputs": {"copy": {"type": "uri_file"}}}}},
+            "jobs.a.outputs.copy.type",
+            "the component makes uri_folder",
+        ),
+        (
+            {"jobs": {"a": {**copy(FOLDER), "outputs": {"copy": {"name": "asset"}}}}},
+            "jobs.a.outputs.copy.name",
+            "only an output of the whole pipeline",
+        ),
+        (
+            {
+                "outputs": {"out": {"type": "uri_file"}},
+                "jobs": {"a": {**copy(FOLDER), "outputs": {"copy": "${{parent.outputs.out}}"}}},
+            },
+            "jobs.a.outputs.copy",
+            "output 'out' of the pipeline is uri_file",
+        ),
         ({"outputs": {"out": {"type": "uri_folder"}}, "jobs": {"a": copy(FOLDER)}}, "outputs.out", "no step makes it"),
-        ({"outputs": {"out": {"type": "uri_folder"}}, "jobs": {name: {**copy(FOLDER), "outputs": {"copy": "${{parent.outputs.out}}"}} for name in "ab"}}, "jobs.b.outputs.copy", "made by another step already"),
-        ({"jobs": {"a": {"type": "command", "component": "azureml:x:1:2"}}}, "jobs.a.component", "azureml:<name>:<version>"),
-        ({"jobs": {"a": {"type": "command", "component": "./component.yml"}}}, "jobs.a.component", "apply it from its file"),
-        ({"jobs": {"a": {**ECHO, "command": "echo ${{inputs.ghost}}"}}}, "jobs.a.component.command", "names inputs.ghost, which the component does not have; there is: none"),
-        ({"jobs": {"a": {**ECHO, "command": "echo ${{parent.inputs.x}}"}}}, "jobs.a.component.command", "reaches a command as an input of its step"),
-        ({"jobs": {"a": {**ECHO, "command": "echo ${{nonsense}}"}}}, "jobs.a.component.command", "expected ${{inputs.x}}"),
-        ({"jobs": {"a": with_component(copy(FOLDER), inputs={**COPY["component"]["inputs"], "data": {"type": "uri_folder", "optional": True}})}}, "jobs.a.component.command", "outside of $[[...]]"),
-        ({"jobs": {"a": with_component(PARALLEL, input_data="${{inputs.ghost}}")}}, "jobs.a.component.input_data", "with one of: data"),
-        ({"jobs": {"a": with_component(PARALLEL, task={**PARALLEL["component"]["task"], "append_row_to": "${{outputs.ghost}}"})}}, "jobs.a.component.task.append_row_to", "with one of: rows"),
-        ({"jobs": {"a": with_component(PARALLEL, task={**PARALLEL["component"]["task"], "program_arguments": "${{inputs.ghost}}"})}}, "jobs.a.component.task.program_arguments", "inputs.ghost"),
+        (
+            {
+                "outputs": {"out": {"type": "uri_folder"}},
+                "jobs": {name: {**copy(FOLDER), "outputs": {"copy": "${{parent.outputs.out}}"}} for name in "ab"},
+            },
+            "jobs.b.outputs.copy",
+            "made by another step already",
+        ),
+        (
+            {"jobs": {"a": {"type": "command", "component": "azureml:x:1:2"}}},
+            "jobs.a.component",
+            "azureml:<name>:<version>",
+        ),
+        (
+            {"jobs": {"a": {"type": "command", "component": "./component.yml"}}},
+            "jobs.a.component",
+            "apply it from its file",
+        ),
+        (
+            {"jobs": {"a": {**ECHO, "command": "echo ${{inputs.ghost}}"}}},
+            "jobs.a.component.command",
+            "names inputs.ghost, which the component does not have; there is: none",
+        ),
+        (
+            {"jobs": {"a": {**ECHO, "command": "echo ${{parent.inputs.x}}"}}},
+            "jobs.a.component.command",
+            "reaches a command as an input of its step",
+        ),
+        (
+            {"jobs": {"a": {**ECHO, "command": "echo ${{nonsense}}"}}},
+            "jobs.a.component.command",
+            "expected ${{inputs.x}}",
+        ),
+        (
+            {"jobs": {"a": with_component(copy(FOLDER), command="echo $((${{inputs.data}} + 1))")}},
+            "jobs.a.component.command",
+            "reads a text as code",
+        ),
+        (
+            {"jobs": {"a": with_component(copy(FOLDER), command="echo `cat ${{inputs.data}}`")}},
+            "jobs.a.component.command",
+            "between backticks",
+        ),
+        (
+            {
+                "jobs": {
+                    "a": with_component(
+                        copy(FOLDER),
+                        inputs={**COPY["component"]["inputs"], "data": {"type": "uri_folder", "optional": True}},
+                    )
+                }
+            },
+            "jobs.a.component.command",
+            "outside of $[[...]]",
+        ),
+        (
+            {"jobs": {"a": with_component(PARALLEL, input_data="${{inputs.ghost}}")}},
+            "jobs.a.component.input_data",
+            "with one of: data",
+        ),
+        (
+            {
+                "jobs": {
+                    "a": with_component(
+                        PARALLEL, task={**PARALLEL["component"]["task"], "append_row_to": "${{outputs.ghost}}"}
+                    )
+                }
+            },
+            "jobs.a.component.task.append_row_to",
+            "with one of: rows",
+        ),
+        (
+            {
+                "jobs": {
+                    "a": with_component(
+                        PARALLEL, task={**PARALLEL["component"]["task"], "program_arguments": "${{inputs.ghost}}"}
+                    )
+                }
+            },
+            "jobs.a.component.task.program_arguments",
+            "inputs.ghost",
+        ),
         ({"inputs": {"x": {"optional": True}}, "jobs": {"a": ECHO}}, "inputs.x.type", "missing; it is required"),
         ({"jobs": {f"s{number}": ECHO for number in range(MAX_STEPS + 1)}}, "jobs", "expected at most 500"),
     ],
-)  # fmt: skip
+)
 def test_each_problem_has_its_place_and_a_sentence(data: dict[str, Any], place: str, sentence: str) -> None:
     _, problems = build(pipeline(data))
     assert [problem.place for problem in problems] == [place], problems

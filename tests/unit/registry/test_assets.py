@@ -242,20 +242,73 @@ def test_predictions_become_a_version(registry: Registry, settings: dict[str, An
     put(registry, LAKE, HEART, ENDPOINT, {**MAIN, "settings": {"output_asset": "scores", **settings}})
     told = [output.model_dump() for output in resolved(registry).output_assets]
     assert told == [{"name": "scores", "version": None, "type": type, "uri": path}]
-    (made,) = outputs.register(registry, told)
+    (made,) = outputs.register(registry, told, pause=0)
     assert (made.version, made.type, made.path) == ("1", type, path)
 
 
 def test_an_output_is_registered_once(registry: Registry) -> None:
     told = [{"name": "scores", "type": "uri_folder", "uri": f"s3://lake/out/{number}"} for number in range(3)]
-    assert [outputs.register(registry, [each])[0].version for each in told] == ["1", "2", "3"]
+    assert [outputs.register(registry, [each], pause=0)[0].version for each in told] == ["1", "2", "3"]
     # A cleared run publishes again: the version is the one it has, although there are newer ones.
-    assert [outputs.register(registry, [each])[0].version for each in told] == ["1", "2", "3"]
+    assert [outputs.register(registry, [each], pause=0)[0].version for each in told] == ["1", "2", "3"]
     taken = OutputAsset(name="scores", version="2", type="uri_folder", uri="s3://lake/out/other")
     with pytest.raises(ConflictError, match="version 2 of data asset 'scores', which is there already"):
-        outputs.require_free(registry, taken)
-    outputs.require_free(registry, taken.model_copy(update={"version": "9"}))
-    outputs.require_free(registry, taken.model_copy(update={"uri": "s3://lake/out/1"}))
+        outputs.require_free(registry, [taken])
+    free = [
+        taken.model_copy(update=change) for change in ({"version": "9"}, {"version": None}, {"uri": told[1]["uri"]})
+    ]
+    outputs.require_free(registry, free)
+
+
+def test_a_version_that_another_task_wrote_over_is_made_again() -> None:
+    """The store of tasks: it compares, and somebody else writes before it does."""
+
+    class Late(MemoryStore):
+        def write(self, changes: Any, expected: Any) -> None:
+            super().write(changes, expected)
+            if rivals:
+                super().write(rivals.pop(), {})
+
+    rivals: list[dict[str, str | None]] = []
+    mine, theirs = ({"name": "scores", "type": "uri_file", "uri": f"s3://lake/{who}"} for who in ("mine", "theirs"))
+    other = MemoryStore()
+    outputs.register(Registry(other), [theirs], pause=0)
+    rivals.append({key: other.get(key) for key in other.keys("")})
+    registry = Registry(Late())
+    (made,) = outputs.register(registry, [mine], pause=0)
+    assert (made.version, registry.versions("data", "scores").versions) == ("2", ("1", "2"))
+    paths = [registry.asset("data", "scores", version).document.model_dump()["path"] for version in ("1", "2")]
+    assert paths == ["s3://lake/theirs", "s3://lake/mine"]
+
+
+def test_a_job_says_what_its_output_becomes(registry: Registry) -> None:
+    put(registry, LAKE, HEART, ENDPOINT, {**MAIN, "settings": {"output_asset": "scores"}})
+    (output,) = resolved(registry, outputs={"score": {"name": "mine", "version": 7}}).output_assets
+    assert (output.name, output.version, output.uri) == ("mine", "7", "s3://lake/outputs/e/j/predictions.csv")
+    outputs.register(registry, [{**output.model_dump(), "uri": "s3://lake/elsewhere"}], pause=0)
+    with pytest.raises(ConflictError, match="version 7 of data asset 'mine'"):
+        resolved(registry, outputs={"score": {"name": "mine", "version": 7}})
+    with pytest.raises(DocumentError, match=r"outputs\.score\.version: is of a data asset"):
+        resolved(registry, outputs={"score": {"version": 7}})
+    with pytest.raises(DocumentError, match="found 2 outputs"):
+        resolved(registry, outputs={"score": {"name": "mine"}, "other": {"name": "theirs"}})
+
+
+def test_outputs_of_a_pipeline_are_registered(registry: Registry) -> None:
+    made = {"scores": {"type": "uri_folder"}, "model": {"type": "mlflow_model"}}
+    command = {"command": "echo > ${{outputs.scores}} > ${{outputs.model}}", "outputs": made}
+    wired = {"scores": "${{parent.outputs.scores}}", "model": "${{parent.outputs.model}}"}
+    pipeline = {"outputs": made, "jobs": {"make": {"type": "command", "component": command, "outputs": wired}}}
+    put(registry, ENDPOINT, {"name": "main", "endpoint_name": "e", "type": "pipeline", "component": pipeline})
+
+    def ask(**wanted: Any) -> Any:
+        request = request_from_conf("e", {"outputs": wanted})
+        return resolve(registry, request, job="j", invoker=None, settings=Settings())
+
+    (output,) = ask(scores={"name": "scores"}).output_assets
+    assert (output.name, output.type, output.uri) == ("scores", "uri_folder", "s3://lake/outputs/e/j/scores")
+    with pytest.raises(DocumentError, match="let a step register the model in MLflow"):
+        ask(model={"name": "heart"})
 
 
 # -- staging ---------------------------------------------------------------------------------------------------------
