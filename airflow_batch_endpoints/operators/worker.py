@@ -437,18 +437,17 @@ class BatchWorkerOperator(BaseOperator):
         """Register outputs as versions of data assets, and tell of the new ones. Done again, it finds what it did."""
         if not job.get("output_assets"):
             return
+        from airflow_batch_endpoints.config import settings
         from airflow_batch_endpoints.exceptions import UserError
         from airflow_batch_endpoints.registry.outputs import register
         from airflow_batch_endpoints.registry.registry import Registry
         from airflow_batch_endpoints.registry.task import TaskStore
 
         try:
-            made = register(Registry(TaskStore(), user=job["invoker"]), job["output_assets"])
+            made = register(Registry(TaskStore(), user=job["invoker"]), job["output_assets"], settings())
         except UserError as error:
             context["ti"].xcom_push(ERROR, str(error))
-            raise AirflowFailException(
-                f"the output is published, but not registered as a data asset: {error}"
-            ) from None
+            raise AirflowFailException(f"the output is published, but not registered: {error}") from None
         announce_data(context, made)
 
     def _announce(self, context: Context, job: dict[str, Any], result: dict[str, Any]) -> dict[str, Any]:

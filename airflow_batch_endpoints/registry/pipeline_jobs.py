@@ -180,24 +180,13 @@ class _Resolver:
         return found, places
 
     def _output_assets(self, outputs: dict[str, JobOutput]) -> tuple[OutputAsset, ...]:
-        """Return what outputs are registered as: what the invocation says of it, or else the pipeline.
-
-        :raises DocumentError: one is no file and no folder.
-        """
-        found, problems = [], []
+        """Return what outputs are registered as: what the invocation says of it, or else the pipeline."""
+        found = []
         for name, output in outputs.items():
             wanted = self._asked.request.outputs.get(name)
             asset = wanted if wanted is not None and wanted.name is not None else self._graph.output_assets.get(name)
-            if asset is None or asset.name is None:
-                continue
-            kind = output.type
-            if kind == "uri_file" or kind == "uri_folder":
-                found.append(OutputAsset(name=asset.name, version=asset.version, type=kind, uri=output.uri))
-            else:
-                message = "only files and folders become data assets; let a step register the model in MLflow"
-                problems.append(Problem(SOURCE, f"outputs.{name}.name", message))
-        if problems:
-            raise DocumentError(problems)
+            if asset is not None and asset.name is not None:
+                found.append(OutputAsset(name=asset.name, version=asset.version, type=output.type, uri=output.uri))
         return tuple(found)
 
     # -- steps --------------------------------------------------------------------------------------------------------

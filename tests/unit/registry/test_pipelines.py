@@ -221,7 +221,7 @@ def test_a_job_of_a_pipeline(registry: Registry) -> None:
     }
     assert spec.outputs["report"].made_by == OutputOf(step="check_job.explain", output="report")
     assert set(spec.output_assets) == {
-        OutputAsset(name="heart-models", version="4", type="uri_folder", uri="s3://lake/out/model"),
+        OutputAsset(name="heart-models", version="4", type="mlflow_model", uri="s3://lake/out/model"),
         OutputAsset(name="heart-reports", type="uri_folder", uri="s3://lake/jobs/heart/j/report"),
     }
     assert spec.continue_on_step_failure
