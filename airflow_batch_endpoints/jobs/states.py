@@ -10,7 +10,8 @@ JobState = Literal[
 ]
 TERMINAL: frozenset[JobState] = frozenset({"Completed", "Failed", "Canceled"})
 
-_BEGUN = {"running", "restarting", "deferred", "success", "failed", "up_for_retry"}
+BEGUN = frozenset({"running", "restarting", "deferred", "success", "failed", "up_for_retry"})
+"""States of task instances that have started."""
 
 
 def job_state(
@@ -43,8 +44,8 @@ def job_state(
         return "CancelRequested"
     if run in (None, "queued"):
         return "NotStarted"
-    if tasks.get("publish", set()) & _BEGUN:
+    if tasks.get("publish", set()) & BEGUN:
         return "Finalizing"
-    if tasks.get("score", set()) & _BEGUN:
+    if tasks.get("score", set()) & BEGUN:
         return "Running"
     return "Queued" if "success" in tasks.get("plan", set()) else "Preparing"
