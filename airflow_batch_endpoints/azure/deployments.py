@@ -31,6 +31,8 @@ def _model(value: Any) -> dict[str, str]:
     asset = read_asset(value, "models")
     if ":" in asset.name or "/" in asset.name:
         return {"path": model_uri(asset.name)}
+    if not asset.label and not asset.version:
+        raise ValueError(f"found {shown(value)}, expected a version, too: azureml:<name>:<version>")
     by = f"@{asset.label}" if asset.label else f":{asset.version}"
     return {"name": asset.name, "path": model_uri(f"azureml:{asset.name}{by}")}
 

@@ -128,7 +128,11 @@ def azure(airflow: RealAirflow, tmp_path_factory: pytest.TempPathFactory) -> Ite
         yield azure
     finally:
         os.killpg(process.pid, signal.SIGTERM)
-        process.wait()
+        try:
+            process.wait(timeout=20)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
 
 
 def test_the_walk_through_of_the_documentation(azure: Azure) -> None:

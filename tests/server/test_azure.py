@@ -35,6 +35,10 @@ with open_session() as session:
         session.add(JobRow(endpoint="azure-many", name=str(number), dag_run_id=-number, submission=0, state="Completed",
                            is_settled=True, request={}, created_at=now, refreshed_at=now))
 """
+LINK = """
+from airflow_batch_endpoints.azure.links import Log, sign
+print(sign(Log("azure", "same", "plan")))
+"""
 NAMES = {
     "subscription": "0", "group": "group", "workspace": "workspace", "endpoint": "azure", "deployment": "main",
     "job_name": "azure_some", "path": "anything", "link": "x",
@@ -188,6 +192,14 @@ def test_a_deployment_comes_back_as_it_was_applied(server: ApiServer, endpoint: 
     put = azure(server, "PUT", path, json=azure(server, "GET", path).json())
     assert put.status_code == 200, put.text
     assert server.rest("GET", "/v1/endpoints/azure-b/deployments/main").json()["revision"] == before["revision"]
+
+
+def test_logs_by_their_links_alone(server: ApiServer, endpoint: str) -> None:
+    link = server.python(LINK).stdout.splitlines()[-1]
+    # Its tasks have not begun: there is a log, and nothing in it.
+    answer = azure(server, "GET", f"/logs/{link}", role=None)
+    assert (answer.status_code, answer.text, answer.headers["content-type"]) == (200, "", "text/plain; charset=utf-8")
+    assert azure(server, "GET", f"/logs/{link[:-2]}", role="admin").status_code == 404
 
 
 @pytest.mark.parametrize("name", ["..", "a b", "a_b", "x" * 33, "%2F"])

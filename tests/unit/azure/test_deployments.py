@@ -131,6 +131,7 @@ def test_every_problem_is_told_by_the_name_its_author_knows() -> None:
         "properties.retrySettings.timeout", "properties.deploymentConfiguration", "properties.traffic",
     }  # fmt: skip
     assert "percent-encoded" in found["properties.codeConfiguration.codeId"]
+    assert problems(sent(model={"assetId": f"{W}/models/heart"})).keys() == {"properties.model.assetId"}
     assert problems(sent(retrySettings=7)).keys() == {"properties.retrySettings"}
     assert problems([1]).keys() == {"(body)"}
     assert problems({**SENT, "Properties": {"miniBatchSize": 1}}).keys() == {"Properties.miniBatchSize"}
