@@ -25,7 +25,7 @@ from airflow_batch_endpoints.storage import open_store
 from airflow_batch_endpoints.storage.contents import exists
 from airflow_batch_endpoints.storage.reach import check_reach, is_within
 from airflow_batch_endpoints.storage.store import Store
-from airflow_batch_endpoints.storage.uris import join, shown
+from airflow_batch_endpoints.storage.uris import is_local, join, local_path, shown
 from airflow_batch_endpoints.worker import models
 from airflow_batch_endpoints.worker.ledger import Stop
 from airflow_batch_endpoints.worker.steps import outputs, transfer
@@ -216,7 +216,9 @@ def _described(output: PublishedOutput, below: str = "") -> Iterator[dict[str, A
 
 
 def _below(uri: str, folder: str) -> str | None:
-    return uri.removeprefix(f"{folder.rstrip('/')}/") if uri.startswith(f"{folder.rstrip('/')}/") else None
+    """Return the path of something in a folder, relative to it; ``None`` when it is elsewhere."""
+    path, top = (local_path(uri), local_path(folder)) if is_local(uri) and is_local(folder) else (uri, folder)
+    return path.removeprefix(f"{top}/") if path.startswith(f"{top}/") else None
 
 
 def _step(done: StepDone) -> dict[str, Any]:
