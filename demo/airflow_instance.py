@@ -80,7 +80,7 @@ class AirflowInstance:
         file = self.home / "port"
         if not file.exists():
             self.home.mkdir(parents=True, exist_ok=True)
-            file.write_text(str(_free_port(8080)))
+            file.write_text(str(free_port(8080)))
         return int(file.read_text())
 
     def _secret(self, name: str) -> str:
@@ -177,7 +177,8 @@ def _signal_group(pid: int, number: signal.Signals) -> None:
         os.killpg(pid, number)
 
 
-def _free_port(wanted: int) -> int:
+def free_port(wanted: int) -> int:
+    """Return a port if it is free, or else (and for 0) any that is."""
     for port in (wanted, 0):
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

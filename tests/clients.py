@@ -12,7 +12,7 @@ from typing import Any
 
 import httpx
 
-from demo.airflow_instance import AirflowInstance
+from demo.airflow_instance import AirflowInstance, free_port
 
 ROLES = ("viewer", "user", "op", "admin")
 """Users of the same names; their passwords are their names."""
@@ -23,6 +23,15 @@ class WithUsers(AirflowInstance):
     """An Airflow with one user of each role of the simple auth manager."""
 
     _tokens: dict[str, str] = field(default_factory=dict, init=False, repr=False)
+
+    @property
+    def port(self) -> int:
+        """A port that nobody else has: other tests may run beside these."""
+        file = self.home / "port"
+        if not file.exists():
+            self.home.mkdir(parents=True, exist_ok=True)
+            file.write_text(str(free_port(0)))
+        return int(file.read_text())
 
     def environment(self) -> dict[str, str]:
         options = {

@@ -15,7 +15,9 @@ from airflow_batch_endpoints.api.auth import LoggedIn
 from airflow_batch_endpoints.api.requests import LimitBody
 from airflow_batch_endpoints.api.routes import (
     apply,
+    assets,
     computes,
+    datastores,
     deployments,
     endpoints,
     jobs,
@@ -33,7 +35,8 @@ Batch endpoints on Apache Airflow: apply documents, invoke endpoints, follow job
 
 Send Airflow's own token, `Authorization: Bearer <token>`; `POST /auth/token` of the Airflow server gives one. What a token may
 do is decided by Airflow's permissions: invoking needs the right to trigger the endpoint's DAG, changing documents the right to
-edit Variables, changing computes the right to edit Connections. Errors are `application/problem+json` and name the field.
+edit Variables, changing computes and data stores the right to edit Connections. Errors are `application/problem+json` and name
+the field.
 """
 _ERRORS = (400, 401, 403, 404, 409, 412, 413, 503)
 
@@ -57,7 +60,7 @@ def create_app() -> FastAPI:
         docs_url=None,
         redoc_url=None,
     )
-    for module in (endpoints, deployments, computes, revisions, apply, jobs, outputs, session):
+    for module in (endpoints, deployments, computes, datastores, assets, revisions, apply, jobs, outputs, session):
         app.include_router(module.router)
 
     @app.get("/openapi.json", include_in_schema=False)

@@ -8,7 +8,8 @@ invoke it, cancel a job                         trigger (and edit) runs of the e
 read logs                                       read the task logs of the endpoint's DAG
 read deployments and revisions                  read the documents' Variables
 change endpoints and deployments                edit (or delete) the documents' Variables
-read, change computes                           read, edit (or delete) Connections
+read assets, change them                        read, edit (or delete) their Variables
+read, change computes and data stores           read, edit (or delete) Connections
 ==============================================  =========================================================
 """
 
@@ -34,18 +35,24 @@ from airflow_batch_endpoints.database.session import open_session
 from airflow_batch_endpoints.exceptions import ForbiddenError, NotFoundError
 from airflow_batch_endpoints.jobs.naming import dag_id
 from airflow_batch_endpoints.registry.registry import ENDPOINT
+from airflow_batch_endpoints.registry.versions import list_key
 from airflow_batch_endpoints.services.actor import Actor, audit
 from airflow_batch_endpoints.services.documents import key_of
 
 NAME_PATTERN = r"^[A-Za-z](-?[A-Za-z0-9])*$"
 JOB_PATTERN = r"^[A-Za-z0-9_.~:+-]{1,250}$"
 REVISION_PATTERN = r"^[0-9a-f]{1,64}$"
+ASSET_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$"
+VERSION_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,29}$"
 _PATTERNS = {
     "endpoint": NAME_PATTERN,
     "deployment": NAME_PATTERN,
     "compute": NAME_PATTERN,
     "job": JOB_PATTERN,
     "revision": REVISION_PATTERN,
+    "datastore": ASSET_PATTERN,
+    "asset": ASSET_PATTERN,
+    "version": VERSION_PATTERN,
 }
 
 
@@ -74,7 +81,7 @@ class Caller:
         return bool(get_auth_manager().is_authorized_variable(method=method, details=details, user=self._user))
 
     def may_computes(self, method: Any) -> bool:
-        """Tell whether they may do something with computes, which decide identities as Connections do."""
+        """Tell whether they may do something with computes and data stores, which decide identities as Connections do."""
         return bool(
             get_auth_manager().is_authorized_connection(method=method, details=ConnectionDetails(), user=self._user)
         )
@@ -156,6 +163,10 @@ def _document(method: Any) -> Right:
     return right
 
 
+def _asset(method: Any) -> Right:
+    return lambda caller, names: caller.may_document(method, list_key(names["kind"], names["asset"]))
+
+
 def _logged_in(_: Caller, __: Mapping[str, str]) -> bool:
     return True
 
@@ -177,3 +188,9 @@ MayDeleteDocument = _needs(_document("DELETE"), "delete this document")
 MayReadComputes = _needs(lambda caller, _: caller.may_computes("GET"), "read computes")
 MayEditComputes = _needs(lambda caller, _: caller.may_computes("PUT"), "change computes")
 MayDeleteComputes = _needs(lambda caller, _: caller.may_computes("DELETE"), "delete computes")
+MayReadDatastores = _needs(lambda caller, _: caller.may_computes("GET"), "read data stores")
+MayEditDatastores = _needs(lambda caller, _: caller.may_computes("PUT"), "change data stores")
+MayDeleteDatastores = _needs(lambda caller, _: caller.may_computes("DELETE"), "delete data stores")
+MayReadAsset = _needs(_asset("GET"), "read this asset")
+MayEditAsset = _needs(_asset("PUT"), "change this asset")
+MayDeleteAsset = _needs(_asset("DELETE"), "delete this asset")

@@ -8,13 +8,20 @@ from typing import Annotated, Any
 from fastapi import Depends, Header, Path, Query, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from airflow_batch_endpoints.api.auth import JOB_PATTERN, NAME_PATTERN, REVISION_PATTERN
+from airflow_batch_endpoints.api.auth import (
+    ASSET_PATTERN,
+    JOB_PATTERN,
+    NAME_PATTERN,
+    REVISION_PATTERN,
+    VERSION_PATTERN,
+)
 from airflow_batch_endpoints.api.errors import problem
 from airflow_batch_endpoints.config import settings
 from airflow_batch_endpoints.documents.json_text import parse_json
 from airflow_batch_endpoints.documents.loading import parse
 from airflow_batch_endpoints.exceptions import UserError
 from airflow_batch_endpoints.registry.registry import Expected
+from airflow_batch_endpoints.services.resources import AssetKind
 
 MAX_BODY = 4_000_000
 """Bytes of a body that uploads no files."""
@@ -23,6 +30,10 @@ UPLOADS = "/v1/apply"
 EndpointName = Annotated[str, Path(pattern=NAME_PATTERN, max_length=32, description="Name of the endpoint.")]
 DeploymentName = Annotated[str, Path(pattern=NAME_PATTERN, max_length=32, description="Name of the deployment.")]
 ComputeName = Annotated[str, Path(pattern=NAME_PATTERN, max_length=32, description="Name of the compute.")]
+DatastoreName = Annotated[str, Path(pattern=ASSET_PATTERN, description="Name of the data store.")]
+AssetKindName = Annotated[AssetKind, Path(description="What the asset is.")]
+AssetName = Annotated[str, Path(pattern=ASSET_PATTERN, description="Name of the asset.")]
+AssetVersion = Annotated[str, Path(pattern=VERSION_PATTERN, description="Version of the asset.")]
 JobName = Annotated[str, Path(pattern=JOB_PATTERN, description="Name of the job, which is the id of its DAG run.")]
 RevisionDigest = Annotated[str, Path(pattern=REVISION_PATTERN, description="Revision of the document.")]
 Limit = Annotated[int, Query(ge=1, le=200, description="How many at most.")]

@@ -12,6 +12,8 @@ from airflow_batch_endpoints.exceptions import UserError
 from airflow_batch_endpoints.jobs.states import JobState
 from airflow_batch_endpoints.services.resources import (
     Applied,
+    Asset,
+    AssetKind,
     DryRun,
     Endpoint,
     Job,
@@ -71,6 +73,38 @@ class Backend(Protocol):
 
     def delete_compute(self, name: str) -> None:
         """Delete a compute."""
+        ...
+
+    def datastores(self) -> list[StoredDocument]:
+        """Return all data stores."""
+        ...
+
+    def datastore(self, name: str) -> StoredDocument:
+        """Return a data store."""
+        ...
+
+    def delete_datastore(self, name: str) -> None:
+        """Delete a data store."""
+        ...
+
+    def assets(self, kind: AssetKind) -> list[Asset]:
+        """Return the assets of a kind."""
+        ...
+
+    def asset_versions(self, kind: AssetKind, name: str) -> list[StoredDocument]:
+        """Return the versions of an asset, newest first."""
+        ...
+
+    def asset(self, kind: AssetKind, name: str, version: str | None) -> StoredDocument:
+        """Return a version of an asset, the newest by default."""
+        ...
+
+    def archive_asset(self, kind: AssetKind, name: str, version: str, *, is_archived: bool) -> None:
+        """Archive a version of an asset, or take that back."""
+        ...
+
+    def delete_asset(self, kind: AssetKind, name: str, version: str) -> None:
+        """Delete a version of an asset."""
         ...
 
     def revisions(self, kind: Kind, name: str, endpoint: str | None, *, limit: int) -> list[Revision]:

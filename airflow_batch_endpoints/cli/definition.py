@@ -78,9 +78,10 @@ TOKEN_FILE = Arg(
 
 APPLY = Command(
     name="apply",
-    help="Create or update endpoints, deployments and computes from YAML files",
-    description="Create or update endpoints, deployments and computes from YAML files, all or none. Code and models that lie "
-    "beside a file are copied to the configured artifact_uri. Waits until a new endpoint can be invoked.",
+    help="Create or update endpoints, deployments, computes, data stores and assets from YAML files",
+    description="Create or update endpoints, deployments, computes, data stores and assets from YAML "
+    "files, all or none; models are registered in MLflow. Code, models and data that lie beside a file are copied to the "
+    "configured artifact_uri. Waits until a new endpoint can be invoked.",
     function="documents.apply",
     args=(
         Arg(
@@ -150,7 +151,8 @@ STARTING = (
     Arg(
         ("--set",),
         help="Override a setting for this job: instance_count, mini_batch_size, error_threshold, output_file_name, "
-        "retry_settings.max_retries, retry_settings.timeout; may be given several times",
+        "retry_settings.max_retries, retry_settings.timeout; or give an input or output by name: inputs.x=5, "
+        "inputs.x.path=URI, outputs.y.path=URI; may be given several times",
         action="append",
         default=[],
         metavar="NAME=VALUE",
@@ -173,11 +175,21 @@ EXIT_CODES = (
 INVOKE = Command(
     name="invoke",
     help="Start a job",
-    description=f"Start a job: score the files of an input with a deployment of an endpoint. {EXIT_CODES}",
+    description="Start a job: score the files of an input with a deployment of an endpoint, or run its pipeline. Inputs and "
+    f"outputs of a pipeline are given by name, in a file or with --set. {EXIT_CODES}",
     function="jobs.invoke",
     args=(
         ENDPOINT,
-        Arg(("--input",), help="URI or path of a file, a folder or a pattern", required=True, metavar="URI"),
+        Arg(
+            ("--input",),
+            help="URI or path of a file, a folder or a pattern; of a pipeline, its one data input",
+            metavar="URI",
+        ),
+        Arg(
+            ("-f", "--file"),
+            help="YAML file with inputs and outputs by name; paths in it start from its folder",
+            metavar="FILE",
+        ),
         Arg(("--input-type",), help="What the input must be", choices=("uri_folder", "uri_file")),
         Arg(("-d", "--deployment"), help="Name of the deployment (default: the endpoint's default)"),
         *STARTING,
@@ -287,8 +299,74 @@ COMPUTES = Group(
 )
 
 
+DATASTORES = Group(
+    name="datastores",
+    help="Look at data stores and delete them; apply makes them",
+    commands=(
+        Command(name="list", help="List data stores", function="assets.list_datastores", args=(OUTPUT,)),
+        Command(
+            name="show",
+            help="Show a data store",
+            function="assets.show_datastore",
+            args=(Arg(("datastore",), help="Name of the data store"), OUTPUT),
+        ),
+        Command(
+            name="delete",
+            help="Delete a data store that nothing names",
+            function="assets.delete_datastore",
+            args=(Arg(("datastore",), help="Name of the data store"), YES),
+        ),
+    ),
+)
+_KIND = Arg(("kind",), help="What it is: %(choices)s", choices=("data", "environment", "component"))
+_VERSION = Arg(("version",), help="The version, as NAME:VERSION", metavar="NAME:VERSION")
+ASSETS = Group(
+    name="assets",
+    help="Look at data assets, environments and components, archive and delete their versions; apply makes them",
+    commands=(
+        Command(
+            name="list",
+            help="List assets with their versions",
+            function="assets.list_assets",
+            args=(
+                Arg(("kind",), help="Only of this kind: %(choices)s", choices=_KIND.options["choices"], nargs="?"),
+                OUTPUT,
+            ),
+        ),
+        Command(
+            name="show",
+            help="Show a version of an asset",
+            function="assets.show_asset",
+            args=(
+                _KIND,
+                Arg(("version",), help="NAME:VERSION, or NAME for the newest", metavar="NAME[:VERSION]"),
+                OUTPUT,
+            ),
+        ),
+        Command(
+            name="archive",
+            help="Archive a version: @latest means it no longer, by its number it is found",
+            function="assets.archive",
+            args=(_KIND, _VERSION),
+        ),
+        Command(
+            name="restore",
+            help="Take back that a version was archived",
+            function="assets.restore",
+            args=(_KIND, _VERSION),
+        ),
+        Command(
+            name="delete",
+            help="Delete a version that nothing names; files stay where they are",
+            function="assets.delete",
+            args=(_KIND, _VERSION, YES),
+        ),
+    ),
+)
+
+
 COMMANDS: tuple[Command | Group, ...] = (
-    APPLY, LIST, SHOW, SET_DEFAULT, DELETE, REVISIONS, RESTORE, INVOKE, JOBS, COMPUTES,
+    APPLY, LIST, SHOW, SET_DEFAULT, DELETE, REVISIONS, RESTORE, INVOKE, JOBS, COMPUTES, DATASTORES, ASSETS,
 )  # fmt: skip
 
 

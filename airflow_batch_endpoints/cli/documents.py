@@ -82,14 +82,15 @@ def show(args: Any) -> None:
     """Show an endpoint or a deployment."""
     backend = choose(args)
     if args.deployment:
-        _show(backend.deployment(args.endpoint, args.deployment), args.output)
+        show_stored(backend.deployment(args.endpoint, args.deployment), args.output)
         return
     endpoint = backend.endpoint(args.endpoint)
     content = endpoint.model_dump(mode="json", exclude={"recent_jobs"}, exclude_none=True)
     one({**content, "deployments": [deployment.name for deployment in endpoint.deployments]}, args.output)
 
 
-def _show(stored: StoredDocument, output: str) -> None:
+def show_stored(stored: StoredDocument, output: str) -> None:
+    """Print a document with its revision."""
     record = {"revision": stored.revision, "updated_at": stored.updated_at, "updated_by": stored.updated_by}
     one({**(stored.document or {}), **record}, output)
 
@@ -153,7 +154,7 @@ def list_computes(args: Any) -> None:
 @command
 def show_compute(args: Any) -> None:
     """Show a compute."""
-    _show(choose(args).compute(args.compute), args.output)
+    show_stored(choose(args).compute(args.compute), args.output)
 
 
 @command

@@ -17,6 +17,8 @@ from airflow_batch_endpoints.services.documents import Documents, key_of
 from airflow_batch_endpoints.services.jobs import Jobs
 from airflow_batch_endpoints.services.resources import (
     Applied,
+    Asset,
+    AssetKind,
     DryRun,
     Endpoint,
     Job,
@@ -80,6 +82,38 @@ class AirflowBackend:
     def delete_compute(self, name: str) -> None:
         """Delete a compute."""
         self._documents.delete_compute(name)
+
+    def datastores(self) -> list[StoredDocument]:
+        """Return all data stores."""
+        return self._documents.datastores()
+
+    def datastore(self, name: str) -> StoredDocument:
+        """Return a data store."""
+        return self._documents.datastore(name)
+
+    def delete_datastore(self, name: str) -> None:
+        """Delete a data store."""
+        self._documents.delete_datastore(name)
+
+    def assets(self, kind: AssetKind) -> list[Asset]:
+        """Return the assets of a kind."""
+        return self._documents.assets(kind)
+
+    def asset_versions(self, kind: AssetKind, name: str) -> list[StoredDocument]:
+        """Return the versions of an asset, newest first."""
+        return self._documents.asset_versions(kind, name)
+
+    def asset(self, kind: AssetKind, name: str, version: str | None) -> StoredDocument:
+        """Return a version of an asset, the newest by default."""
+        return self._documents.asset(kind, name, version)
+
+    def archive_asset(self, kind: AssetKind, name: str, version: str, *, is_archived: bool) -> None:
+        """Archive a version of an asset, or take that back."""
+        self._documents.archive_asset(kind, name, version, is_archived=is_archived)
+
+    def delete_asset(self, kind: AssetKind, name: str, version: str) -> None:
+        """Delete a version of an asset."""
+        self._documents.delete_asset(kind, name, version)
 
     def revisions(self, kind: Kind, name: str, endpoint: str | None, *, limit: int) -> list[Revision]:
         """Return what a document was."""

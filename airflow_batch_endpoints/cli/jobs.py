@@ -12,21 +12,24 @@ import yaml
 from airflow_batch_endpoints.cli.backend import Backend, choose
 from airflow_batch_endpoints.cli.printing import command, note, one, rows, say
 from airflow_batch_endpoints.documents.job import parse_assignments
+from airflow_batch_endpoints.documents.job_file import load_job_file
 from airflow_batch_endpoints.exceptions import UserError
 from airflow_batch_endpoints.jobs import naming
 from airflow_batch_endpoints.jobs.states import TERMINAL, JobState
-from airflow_batch_endpoints.services.resources import DryRun, Job
+from airflow_batch_endpoints.services.resources import DryRun, Job, JobDetails
 
 POLL_SECONDS = 0.5
 EXIT_CODES = {"Completed": 0, "Canceled": 4, "Failed": 5}
-_INTERNAL = {"request", "submission", "dag_id", "run_id", "tasks"}
-"""Fields of a job that a table leaves out."""
+_INTERNAL = {"request", "submission", "dag_id", "run_id", "tasks", "steps"}
+"""Fields of a job that a table leaves out, or shows in a table of their own."""
+_STEP_COLUMNS = ("step", "state", "after", "compute", "seconds", "tries", "reused_from", "error")
 
 
 @command
 def invoke(args: Any) -> None:
     """Start a job, and follow it when asked."""
-    _start(args, {"input": args.input, "input_type": args.input_type})
+    named = {} if args.file is None else load_job_file(args.file)
+    _start(args, {**named, "input": args.input, "input_type": args.input_type})
 
 
 @command
@@ -38,12 +41,12 @@ def replay(args: Any) -> None:
 def _start(args: Any, source: dict[str, Any]) -> None:
     """Start a job on an input or on another's dead letters, and follow it when asked."""
     backend = choose(args)
-    conf = {
-        **source,
-        "deployment": args.deployment,
-        "output": args.output,
-        **parse_assignments(args.assignments),
-    }
+    assigned = parse_assignments(args.assignments)
+    for group in ("inputs", "outputs"):
+        # What is said on the command line goes over what a file says.
+        if group in assigned:
+            assigned[group] = _over(source.get(group) or {}, assigned[group])
+    conf = {**source, "deployment": args.deployment, "output": args.output, **assigned}
     conf = {name: value for name, value in conf.items() if value is not None}
     # A name of its own, whatever happens: a request that is tried again is then the same job.
     name = naming.check_job_name(args.job_name) if args.job_name else naming.new_job_name()
@@ -59,6 +62,15 @@ def _start(args: Any, source: dict[str, Any]) -> None:
         raise SystemExit(_exit_code(job))
 
 
+def _over(named: dict[str, Any], assigned: dict[str, Any]) -> dict[str, Any]:
+    """Return what is said of inputs or outputs by name, with what is assigned to some of them."""
+    found = dict(named)
+    for name, value in assigned.items():
+        before = found.get(name)
+        found[name] = {**before, **value} if isinstance(before, dict) and isinstance(value, dict) else value
+    return found
+
+
 def _show_plan(plan: DryRun) -> None:
     """Print the job as it would be pinned, and the pods it would start."""
     say(yaml.safe_dump_all([plan.job, *plan.pods], sort_keys=False, allow_unicode=True).rstrip())
@@ -66,9 +78,20 @@ def _show_plan(plan: DryRun) -> None:
 
 def _print(job: Job, output: str) -> None:
     content = job.model_dump(mode="json")
-    if output == "table":
-        content = {name: value for name, value in content.items() if name not in _INTERNAL}
-    one(content, output)
+    if output != "table":
+        one(content, output)
+        return
+    one({name: value for name, value in content.items() if name not in _INTERNAL}, output)
+    steps = [{**step, "step": step["name"], "reused_from": _whose(step)} for step in content.get("steps") or ()]
+    if steps:
+        say("")
+        rows(steps, _STEP_COLUMNS, output, empty="")
+
+
+def _whose(step: dict[str, Any]) -> str:
+    """Return whose outputs a step took, if it ran nothing."""
+    reused = step["reused_from"]
+    return "" if reused is None else f"{reused['step']} of {reused['job']}"
 
 
 @command
@@ -149,7 +172,7 @@ def _exit_code(job: Job) -> int:
     return EXIT_CODES[job.state]
 
 
-def _follow(backend: Backend, endpoint: str, name: str) -> Job:
+def _follow(backend: Backend, endpoint: str, name: str) -> JobDetails:
     """Show how far a job is until it ends: a bar in a terminal, lines elsewhere."""
     from rich.console import Console
 
@@ -159,7 +182,7 @@ def _follow(backend: Backend, endpoint: str, name: str) -> Job:
     return _follow_lines(backend, endpoint, name)
 
 
-def _follow_bar(backend: Backend, endpoint: str, name: str, console: Any) -> Job:
+def _follow_bar(backend: Backend, endpoint: str, name: str, console: Any) -> JobDetails:
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
     columns = (
@@ -173,26 +196,32 @@ def _follow_bar(backend: Backend, endpoint: str, name: str, console: Any) -> Job
         bar = progress.add_task("NotStarted", total=None, rows=0)
         while True:
             job = backend.job(endpoint, name)
-            counts = job.counts
-            done = (counts.succeeded or 0) + (counts.failed or 0)
-            progress.update(bar, description=job.state, total=counts.listed, completed=done, rows=counts.rows or 0)
+            done, total, _ = _progress(job)
+            progress.update(bar, description=job.state, total=total, completed=done, rows=job.counts.rows or 0)
             if job.state in TERMINAL:
                 return job
             time.sleep(POLL_SECONDS)
 
 
-def _follow_lines(backend: Backend, endpoint: str, name: str) -> Job:
+def _follow_lines(backend: Backend, endpoint: str, name: str) -> JobDetails:
     last = None
     while True:
         job = backend.job(endpoint, name)
-        counts = job.counts
         line = str(job.state)
-        if counts.listed:
-            done = (counts.succeeded or 0) + (counts.failed or 0)
-            line += f": {done} of {counts.listed} items, {counts.rows or 0:,} rows"
+        done, total, what = _progress(job)
+        if total:
+            line += f": {done} of {total} {what}"
+            line += f", {job.counts.rows or 0:,} rows" if what == "items" else ""
         if line != last:
             print(line, file=sys.stderr, flush=True)
             last = line
         if job.state in TERMINAL:
             return job
         time.sleep(POLL_SECONDS)
+
+
+def _progress(job: JobDetails) -> tuple[int, int | None, str]:
+    """Return how much of a job is done, how much there is, and what of."""
+    if job.steps:
+        return sum(step.state == "Completed" for step in job.steps), len(job.steps), "steps"
+    return (job.counts.succeeded or 0) + (job.counts.failed or 0), job.counts.listed, "items"

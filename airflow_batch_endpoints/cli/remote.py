@@ -15,8 +15,9 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait
 
 from airflow_batch_endpoints import __version__
 from airflow_batch_endpoints.cli.backend import PASSWORD, TOKEN, USERNAME
-from airflow_batch_endpoints.documents import base, deployment
-from airflow_batch_endpoints.documents.loading import load
+from airflow_batch_endpoints.documents.loading import load_with_components
+from airflow_batch_endpoints.documents.paths import paths
+from airflow_batch_endpoints.documents.references import is_reference
 from airflow_batch_endpoints.exceptions import (
     BatchEndpointsError,
     ConflictError,
@@ -31,6 +32,8 @@ from airflow_batch_endpoints.exceptions import (
 from airflow_batch_endpoints.jobs.states import JobState
 from airflow_batch_endpoints.services.resources import (
     Applied,
+    Asset,
+    AssetKind,
     DryRun,
     Endpoint,
     Job,
@@ -136,6 +139,39 @@ class ServerBackend:
     def delete_compute(self, name: str) -> None:
         """Delete a compute."""
         self._call("DELETE", f"computes/{_part(name)}")
+
+    def datastores(self) -> list[StoredDocument]:
+        """Return all data stores."""
+        return TypeAdapter(list[StoredDocument]).validate_python(self._call("GET", "datastores"))
+
+    def datastore(self, name: str) -> StoredDocument:
+        """Return a data store."""
+        return self._get(StoredDocument, f"datastores/{_part(name)}")
+
+    def delete_datastore(self, name: str) -> None:
+        """Delete a data store."""
+        self._call("DELETE", f"datastores/{_part(name)}")
+
+    def assets(self, kind: AssetKind) -> list[Asset]:
+        """Return the assets of a kind."""
+        return TypeAdapter(list[Asset]).validate_python(self._call("GET", f"assets/{kind}"))
+
+    def asset_versions(self, kind: AssetKind, name: str) -> list[StoredDocument]:
+        """Return the versions of an asset, newest first."""
+        found = self._call("GET", f"assets/{kind}/{_part(name)}/versions")
+        return TypeAdapter(list[StoredDocument]).validate_python(found)
+
+    def asset(self, kind: AssetKind, name: str, version: str | None) -> StoredDocument:
+        """Return a version of an asset, the newest by default."""
+        return self._get(StoredDocument, _asset(kind, name, version))
+
+    def archive_asset(self, kind: AssetKind, name: str, version: str, *, is_archived: bool) -> None:
+        """Archive a version of an asset, or take that back."""
+        self._call("POST", f"{_asset(kind, name, version)}/{'archive' if is_archived else 'restore'}")
+
+    def delete_asset(self, kind: AssetKind, name: str, version: str) -> None:
+        """Delete a version of an asset."""
+        self._call("DELETE", _asset(kind, name, version))
 
     def revisions(self, kind: Kind, name: str, endpoint: str | None, *, limit: int) -> list[Revision]:
         """Return what a document was."""
@@ -298,6 +334,11 @@ def _job(endpoint: str, name: str) -> str:
     return f"endpoints/{_part(endpoint)}/jobs/{_part(name)}"
 
 
+def _asset(kind: AssetKind, name: str, version: str | None) -> str:
+    path = f"assets/{kind}/{_part(name)}"
+    return path if version is None else f"{path}/versions/{_part(version)}"
+
+
 def _document(kind: Kind, name: str, endpoint: str | None) -> str:
     if kind == "deployment":
         return f"endpoints/{_part(endpoint or '')}/deployments/{_part(name)}"
@@ -315,17 +356,17 @@ def _body(conf: dict[str, Any], name: str) -> dict[str, Any]:
             raise UserError(
                 f"--{what} {conf[what]!r} is a path of this machine, relative; give a URI that the server reaches"
             )
-    types = {"uri_folder": "UriFolder", "uri_file": "UriFile"}
     properties: dict[str, Any] = {"name": name}
     if "replay_of" in conf:
         properties["replayOf"] = conf["replay_of"]
-    else:
-        data = {"Uri": conf["input"]}
-        if conf.get("input_type"):
-            data["JobInputType"] = types[conf["input_type"]]
-        properties["InputData"] = {"input": data}
+    given = {name: _given(value) for name, value in (conf.get("inputs") or {}).items()}
+    if conf.get("input"):
+        given["input"] = _given({"path": conf["input"], "type": conf.get("input_type")})
+    made = {name: _made(value) for name, value in (conf.get("outputs") or {}).items()}
     if conf.get("output"):
-        properties["OutputData"] = {"score": {"JobOutputType": "UriFolder", "Uri": conf["output"]}}
+        made["output"] = _made(conf["output"])
+    properties |= {"InputData": given} if given else {}
+    properties |= {"OutputData": made} if made else {}
     names = {
         "mini_batch_size": "miniBatchSize",
         "error_threshold": "errorThreshold",
@@ -344,8 +385,32 @@ def _body(conf: dict[str, Any], name: str) -> dict[str, Any]:
     return {"properties": properties}
 
 
+_TYPES = {
+    "uri_folder": "UriFolder",
+    "uri_file": "UriFile",
+    "mlflow_model": "MLFlowModel",
+    "custom_model": "CustomModel",
+}
+
+
+def _given(value: Any) -> dict[str, Any]:
+    """Return an input as the body of an invocation has it."""
+    if not isinstance(value, dict) or "path" not in value:
+        found = value.get("value", value.get("default", value)) if isinstance(value, dict) else value
+        return {"JobInputType": "Literal", "Value": found}
+    kind = value.get("type")
+    return {"Uri": value["path"], **({"JobInputType": _TYPES.get(kind, kind)} if kind else {})}
+
+
+def _made(value: Any) -> dict[str, Any]:
+    """Return an output as the body of an invocation has it."""
+    entry = value if isinstance(value, dict) else {"path": value}
+    names = {"path": "Uri", "name": "AssetName", "version": "AssetVersion"}
+    return {"JobOutputType": "UriFolder", **{theirs: entry[ours] for ours, theirs in names.items() if entry.get(ours)}}
+
+
 def _is_anywhere(uri: str) -> bool:
-    return uri.startswith("/") or "://" in uri
+    return uri.startswith("/") or "://" in uri or is_reference(uri)
 
 
 # -- uploading -------------------------------------------------------------------------------------------------------
@@ -362,31 +427,18 @@ def _uploads(files: Sequence[Path]) -> list[tuple[str, str, Path]]:
     for file in files:
         path = file.absolute()
         try:
-            found = load(path)
+            found, components = load_with_components(path)
         except DocumentError as error:
             problems += error.problems
             continue
         documents.append(path)
-        beside += [Path(os.path.normpath(path.parent / name)) for name in _relative_paths(found)]
+        beside += [*components, *(Path(os.path.normpath(path.parent / entry.path)) for entry in paths(found))]
     if problems:
         raise DocumentError(problems)
     root = Path(os.path.commonpath([*(document.parent for document in documents), *(path.parent for path in beside)]))
     uploads = [("document", document.relative_to(root).as_posix(), document) for document in documents]
     extra = {file for path in beside for file in _files(path)} - set(documents)
     return uploads + [("file", file.relative_to(root).as_posix(), file) for file in sorted(extra)]
-
-
-def _relative_paths(document: base.Document) -> list[str]:
-    if isinstance(document, deployment.PipelineDeployment):
-        raise UserError("pipeline deployments are applied on a host of the Airflow only, without --server")
-    if not isinstance(document, deployment.ModelDeployment):
-        return []
-    names: list[Any] = [document.model.path]
-    if document.code_configuration is not None:
-        names.append(document.code_configuration.code)
-    if document.environment is not None:
-        names.append(document.environment.conda_file)
-    return [name for name in names if isinstance(name, str) and deployment.is_relative_path(name)]
 
 
 def _files(path: Path) -> Iterator[Path]:

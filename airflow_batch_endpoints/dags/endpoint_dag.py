@@ -1,4 +1,4 @@
-"""One endpoint as a DAG: ``plan >> score (mapped) >> publish``, with a form to invoke it."""
+"""One endpoint as a DAG: ``plan >> score (mapped) >> publish``, with the steps of its pipelines, and a form to invoke it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from airflow.sdk import DAG, Param
 
 from airflow_batch_endpoints.config import settings
 from airflow_batch_endpoints.jobs.naming import dag_id
-from airflow_batch_endpoints.operators.scoring import scoring_tasks
+from airflow_batch_endpoints.operators.scoring import DeploymentTasks, scoring_tasks
 
 START = datetime(2024, 1, 1)
 OVERRIDES = "Overrides for this job"
@@ -35,7 +35,9 @@ def endpoint_dag(endpoint: str, entry: dict[str, Any]) -> DAG:
         tags=["batch-endpoint", *(f"{name}:{value}" for name, value in sorted((entry.get("tags") or {}).items()))],
         render_template_as_native_obj=False,
     ) as dag:
-        scoring_tasks(endpoint)
+        plan, publish = scoring_tasks(endpoint)
+        for name, deployment in sorted((entry.get("deployments") or {}).items()):
+            DeploymentTasks(endpoint, name, deployment).add(plan, publish)
     # Now and not above: every task would keep a copy of the form, most of what a DAG takes to parse and to store.
     dag.params = form(entry)  # type: ignore[assignment]
     return dag
@@ -56,8 +58,9 @@ def form(entry: dict[str, Any]) -> dict[str, Param]:
             # Required, which the form cannot say without refusing to open: plan says it when it is missing.
             type=["null", "string"],
             title="Input",
-            description_md="URI of a file, a folder or a pattern, such as `s3://lake/raw/2024-01-01/`. **Required**, unless a "
-            "job is replayed.",
+            description_md="URI of a file, a folder or a pattern, such as `s3://lake/raw/2024-01-01/`, a data asset such as "
+            "`azureml:flights@latest`, or a place in a data store. **Required** by models, unless a job is replayed; a pipeline "
+            "takes it as its one data input.",
         ),
         "deployment": Param(
             None,
@@ -78,6 +81,20 @@ def form(entry: dict[str, Any]) -> dict[str, Param]:
             title="Replay",
             description_md="Name of a completed job of this endpoint: instead of an input, its dead letters are scored again, by "
             "the deployment it had unless another is named.",
+        ),
+        "inputs": Param(
+            None,
+            type=["null", "object"],
+            title="Named inputs",
+            description_md="Of pipelines and other DAGs, by name: a value, or data as "
+            f'`{{"type": "uri_folder", "path": "s3://lake/raw/"}}`.{_named("inputs", deployments)}',
+        ),
+        "outputs": Param(
+            None,
+            type=["null", "object"],
+            title="Named outputs",
+            description_md="Where outputs of pipelines go, by name. Empty: folders of their names in the job's folder."
+            f"{_named('outputs', deployments)}",
         ),
         "instance_count": override(
             "Instances", "How many instances share the work. Empty: as deployed.", "integer", minimum=1, maximum=1000
@@ -112,6 +129,30 @@ def form(entry: dict[str, Any]) -> dict[str, Param]:
     }
 
 
+def _named(kind: str, deployments: dict[str, Any]) -> str:
+    """Return a list of what deployments have by name: one form serves all of them, so it can only tell."""
+    lines = []
+    for deployment, found in sorted(deployments.items()):
+        for name, port in (found.get(kind) or {}).items():
+            facts = [port.get("type"), "**required**" if port.get("required") else None]
+            if port.get("default") is not None:
+                facts.append(f"default `{_quoted(port['default'])}`")
+            if port.get("enum"):
+                facts.append("one of " + ", ".join(f"`{_quoted(choice)}`" for choice in port["enum"]))
+            told = ", ".join(str(fact) for fact in facts if fact)
+            about = f": {_line(port['description'])}" if port.get("description") else ""
+            lines.append(f"- `{name}` of `{deployment}`{f' ({told})' if told else ''}{about}")
+    return "".join(f"\n{line}" for line in ["", *lines]) if lines else ""
+
+
+def _quoted(value: Any) -> str:
+    return _line(value).replace("`", "'")
+
+
+def _line(value: Any) -> str:
+    return " ".join(str(value).split())
+
+
 def _documentation(endpoint: str, entry: dict[str, Any]) -> str:
     lines = [f"# Batch endpoint `{endpoint}`", "", entry.get("description") or "", ""]
     deployments = entry.get("deployments") or {}
@@ -120,11 +161,19 @@ def _documentation(endpoint: str, entry: dict[str, Any]) -> str:
         for name, deployment in sorted(deployments.items()):
             mark = "default" if name == entry.get("default") else ""
             compute = deployment.get("compute") or "default"
-            what = (deployment.get("description") or "").replace("|", "\\|").replace("\n", " ")
+            what = _line(deployment.get("description") or _kind(deployment)).replace("|", "\\|")
             lines.append(f"| `{name}` | {mark} | {compute} | {what} |")
     lines += [
         "",
-        "Trigger this DAG to start a job: its run is the job. Clearing a failed run resumes it from the last finished shard; "
-        "marking it failed cancels it.",
+        "Trigger this DAG to start a job: its run is the job. Clearing a failed run resumes it from what is finished; marking it "
+        "failed cancels it.",
     ]
     return "\n".join(lines)
+
+
+def _kind(deployment: dict[str, Any]) -> str:
+    """Return what a deployment is that does not describe itself."""
+    if deployment.get("dag_id"):
+        return f"runs DAG `{deployment['dag_id']}`"
+    steps = len(deployment.get("steps") or ())
+    return f"a pipeline of {steps} {'step' if steps == 1 else 'steps'}" if steps else ""

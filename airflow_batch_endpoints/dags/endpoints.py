@@ -6,9 +6,10 @@ import json
 import logging
 from typing import Any
 
-from airflow.sdk import Variable, get_parsing_context
+from airflow.sdk import DAG, Variable, get_parsing_context
 
 from airflow_batch_endpoints.dags.endpoint_dag import endpoint_dag
+from airflow_batch_endpoints.jobs import tasks
 from airflow_batch_endpoints.jobs.naming import DAG_PREFIX
 
 log = logging.getLogger(__name__)
@@ -22,15 +23,15 @@ _ENDPOINT = "batch_endpoints.endpoint."
 def build(namespace: dict[str, Any]) -> None:
     """Define a DAG for every endpoint.
 
-    A task process gets the one DAG it runs, of the shape that all have, without asking the registry: also when the
-    endpoint was deleted meanwhile, for a run that cannot find its DAG would not even end with a sentence.
+    A task process gets the one DAG it runs, with the task it is and those that all have, without asking the registry: also when the
+    endpoint or the deployment was deleted meanwhile, for a run that cannot find its task would not even end with a sentence.
 
     :param namespace: ``globals()`` of a file in a dags folder.
     """
-    wanted = get_parsing_context().dag_id
-    if wanted is not None:
-        if wanted.startswith(DAG_PREFIX):
-            namespace[wanted] = endpoint_dag(wanted.removeprefix(DAG_PREFIX), {})
+    context = get_parsing_context()
+    if context.dag_id is not None:
+        if context.dag_id.startswith(DAG_PREFIX):
+            namespace[context.dag_id] = _dag_of_task(context.dag_id.removeprefix(DAG_PREFIX), context.task_id)
         return
     index = _read_index()
     for name in Variable.keys(prefix=_ENDPOINT):
@@ -38,6 +39,11 @@ def build(namespace: dict[str, Any]) -> None:
         # What the index lacks was written by hand; the form is poorer then, the job is the same.
         namespace[f"{DAG_PREFIX}{endpoint}"] = endpoint_dag(endpoint, index.get(endpoint, {}))
     _remember_file(namespace.get("__file__"))
+
+
+def _dag_of_task(endpoint: str, task_id: str | None) -> DAG:
+    task = None if task_id is None else tasks.read(task_id)
+    return endpoint_dag(endpoint, {} if task is None else {"deployments": {task.deployment: tasks.entry_of(task)}})
 
 
 def _read_index() -> dict[str, Any]:

@@ -68,6 +68,11 @@ class JobRow(Base):
         Index("idx_batch_endpoints_job_dag_run", "dag_run_id"),
     )
 
+    def seconds(self, now: datetime | None = None) -> float | None:
+        """Return how long the job ran, or has been running until now."""
+        end = self.ended_at or now
+        return None if self.started_at is None or end is None else round((end - self.started_at).total_seconds(), 1)
+
 
 class RevisionRow(Base):
     """What a document was at one time: a table of record, nothing in it is ever changed."""

@@ -11,7 +11,8 @@ from pydantic import AfterValidator, BeforeValidator, Field, field_validator, mo
 from airflow_batch_endpoints.documents import sizes
 from airflow_batch_endpoints.documents.base import Document, Part, Tags, Whole
 from airflow_batch_endpoints.documents.compute import Quantities
-from airflow_batch_endpoints.documents.names import Name
+from airflow_batch_endpoints.documents.names import ComputeName, Name
+from airflow_batch_endpoints.documents.references import AssetName, Reference, is_reference, parse, parse_place
 
 MAX_INSTANCES = 1000
 """Most instances of a job; each is a mapped task (Airflow's ``max_map_length`` is 1,024)."""
@@ -63,12 +64,35 @@ def _output_file_name(value: str) -> str:
     return value
 
 
+class FieldError(ValueError):
+    """A problem with one entry of a mapping; the loader adds the entry's name to the path."""
+
+    def __init__(self, field: str, message: str) -> None:
+        self.field = field
+        super().__init__(message)
+
+
+def _harmless(variables: dict[str, str]) -> dict[str, str]:
+    for name in variables:
+        if not re.match(r"[A-Za-z_][A-Za-z0-9_]*\Z", name):
+            raise FieldError(name, "expected a name of letters, digits and '_'")
+        if name.upper() in ("PATH", "HOME") or name.upper().startswith(_RESERVED):
+            raise FieldError(name, "reserved: the system sets it; use another name")
+        if _SECRET.search(name):
+            raise FieldError(
+                name,
+                "looks like a secret, and documents are read by many; use the compute's env_from",
+            )
+    return variables
+
+
 MiniBatchSize = Annotated[int | str, BeforeValidator(_mini_batch_size)]
 ErrorThreshold = Annotated[int | str, BeforeValidator(_error_threshold)]
 Timeout = Annotated[int, BeforeValidator(_timeout)]
 OutputFileName = Annotated[str, AfterValidator(_output_file_name)]
 InstanceCount = Annotated[Whole, Field(ge=1, le=MAX_INSTANCES)]
 MaxRetries = Annotated[Whole, Field(ge=0, le=100)]
+EnvironmentVariables = Annotated[dict[str, str], AfterValidator(_harmless)]
 
 
 class RetrySettings(Part):
@@ -89,7 +113,7 @@ class DeploymentSettings(Part):
     output_action: Literal["append_row", "summary_only"] = "append_row"
     output_file_name: OutputFileName = "predictions.csv"
     logging_level: Literal["warning", "info", "debug"] = "info"
-    environment_variables: dict[str, str] = {}
+    environment_variables: EnvironmentVariables = {}
     output_format: Literal["standard", "azureml"] = "standard"
     """Ours. ``azureml`` writes exactly what Azure ML writes: no header, spaces between a script's values."""
     output_exists: Literal["fail", "replace"] = "fail"
@@ -104,6 +128,8 @@ class DeploymentSettings(Part):
     """Ours. Put the input's columns beside the predictions (MLflow models without code)."""
     input_columns: list[str] | None = None
     """Ours. Which columns ``join_input`` puts there; all by default."""
+    output_asset: AssetName | None = None
+    """Ours. Name of a data asset that each job's predictions become a new version of."""
     provenance: bool = False
     """Ours. Say of every row which model version, deployment revision and attempt it comes from."""
 
@@ -143,35 +169,18 @@ class DeploymentSettings(Part):
     def _any_case(cls, value: Any) -> Any:
         return value.lower() if isinstance(value, str) else value
 
-    @field_validator("environment_variables")
-    @classmethod
-    def _harmless(cls, variables: dict[str, str]) -> dict[str, str]:
-        for name in variables:
-            if not re.match(r"[A-Za-z_][A-Za-z0-9_]*\Z", name):
-                raise FieldError(name, "expected a name of letters, digits and '_'")
-            if name.upper() in ("PATH", "HOME") or name.upper().startswith(_RESERVED):
-                raise FieldError(name, "reserved: the system sets it; use another name")
-            if _SECRET.search(name):
-                raise FieldError(
-                    name,
-                    "looks like a secret, and documents are read by many; use the compute's env_from",
-                )
-        return variables
 
-
-class FieldError(ValueError):
-    """A problem with one entry of a mapping; the loader adds the entry's name to the path."""
-
-    def __init__(self, field: str, message: str) -> None:
-        self.field = field
-        super().__init__(message)
+def _folder(value: str) -> str:
+    if is_reference(value):
+        parse_place(value)
+    return value
 
 
 class CodeConfiguration(Part):
     """Where the scoring script is."""
 
-    code: str
-    """Folder, relative to the document."""
+    code: Annotated[str, AfterValidator(_folder)]
+    """Folder, relative to the document; a URI, a data asset or a place in a data store."""
     scoring_script: str
     """File in that folder with ``init()`` and ``run(mini_batch)``."""
 
@@ -185,7 +194,7 @@ class CodeConfiguration(Part):
 
 
 class Environment(Part):
-    """What the workers run in."""
+    """What the workers run in: inline, or the name and version of an environment that is applied."""
 
     name: str | None = None
     version: str | int | None = None
@@ -193,6 +202,30 @@ class Environment(Part):
     conda_file: str | dict[str, Any] | None = None
     description: str | None = None
     tags: Tags = {}
+
+    @property
+    def reference(self) -> Reference | None:
+        """The environment that is meant, when it is named instead of described."""
+        if self.name is None or not is_reference(self.name) or self.image is not None or self.conda_file is not None:
+            return None
+        return parse(self.name)
+
+    @field_validator("name")
+    @classmethod
+    def _of_an_asset(cls, value: str | None) -> str | None:
+        if value is not None and is_reference(value):
+            parse(value)
+        return value
+
+
+def _environment(value: Any) -> Any:
+    if isinstance(value, str) and not is_reference(value):
+        raise ValueError("a reference such as azureml:flights-env@latest, or an image and a conda_file")
+    return {"name": value} if isinstance(value, str) else value
+
+
+EnvironmentOrName = Annotated[Environment, BeforeValidator(_environment)]
+"""An environment, written out or by its name."""
 
 
 class Resources(Part):
@@ -224,6 +257,9 @@ def model_uri(value: str) -> str:
     """
     if "\0" in value or not value.strip():
         raise ValueError("a reference to a model or a path")
+    if value.startswith("azureml://"):
+        parse_place(value)
+        return value
     if value.startswith("azureml:"):
         match = _ASSET.match(value)
         if match is None:
@@ -273,8 +309,8 @@ class ModelDeployment(Document):
     properties: dict[str, Any] = {}
     model: Model
     code_configuration: CodeConfiguration | None = None
-    environment: Environment | None = None
-    compute: str | None = None
+    environment: EnvironmentOrName | None = None
+    compute: ComputeName | None = None
     """Name of a compute; ``None`` for ``[batch_endpoints] default_compute``."""
     resources: Resources = Resources()
     settings: DeploymentSettings = DeploymentSettings()
@@ -307,23 +343,6 @@ class ModelDeployment(Document):
             raise FieldError(f"settings.{error.field}", str(error)) from None
         return self
 
-    @field_validator("environment", mode="before")
-    @classmethod
-    def _by_reference(cls, value: Any) -> Any:
-        return {"name": value} if isinstance(value, str) else value
-
-    @field_validator("compute", mode="before")
-    @classmethod
-    def _compute_name(cls, value: Any) -> Any:
-        return value.removeprefix("azureml:") if isinstance(value, str) else value
-
-    @field_validator("compute")
-    @classmethod
-    def _is_name(cls, value: str | None) -> str | None:
-        from airflow_batch_endpoints.documents.names import check_name
-
-        return value if value is None else check_name(value)
-
 
 def _named(reference: str) -> dict[str, Any]:
     """Return the inline form of a reference, with the model's own name where it has one."""
@@ -332,38 +351,3 @@ def _named(reference: str) -> dict[str, Any]:
         return {"name": match["name"], "path": reference}
     registered = re.match(r"models:/([^/@]+)", reference)
     return {"name": registered[1] if registered else None, "path": reference}
-
-
-class PipelineSettings(Part):
-    """How a pipeline deployment runs its steps."""
-
-    default_compute: str | None = None
-    default_datastore: str | None = None
-    continue_on_step_failure: bool = True
-    force_rerun: bool = False
-
-
-class PipelineDeployment(Document):
-    """A deployment that runs the steps of a pipeline component. It is validated; running it is not supported yet."""
-
-    type: Literal["pipeline"]
-    name: Name
-    endpoint_name: Name
-    description: str | None = None
-    tags: Tags = {}
-    properties: dict[str, Any] = {}
-    component: str | dict[str, Any] | None = None
-    job_definition: str | None = None
-    settings: PipelineSettings = PipelineSettings()
-
-    @model_validator(mode="before")
-    @classmethod
-    def _not_a_model(cls, data: Any) -> Any:
-        if isinstance(data, dict) and "component" not in data and "job_definition" not in data:
-            theirs = sorted({"model", "code_configuration", "compute", "resources", "environment"} & data.keys())
-            hint = f"; {', '.join(theirs)} belong to type: model" if theirs else ""
-            raise FieldError("type", f"a pipeline needs component (or job_definition), which is missing{hint}")
-        return data
-
-
-Deployment = ModelDeployment | PipelineDeployment

@@ -7,7 +7,7 @@ path it was written at, so that what is wrong with it later can be told by the n
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,7 +15,14 @@ from airflow_batch_endpoints.documents.validation import shown
 from airflow_batch_endpoints.exceptions import DocumentError, Problem
 
 SOURCE = "invocation"
-INPUT_TYPES = {"urifolder": "uri_folder", "urifile": "uri_file"}
+DATA_TYPES = {
+    "urifolder": "uri_folder",
+    "urifile": "uri_file",
+    "mlflowmodel": "mlflow_model",
+    "custommodel": "custom_model",
+}
+UNNAMED = ("input", "urifolder", "urifile")
+"""Names, in any case, of an input that its author did not name: ours, and those that Azure ML's SDK gives it."""
 _DURATION = re.compile(r"P(?:(\d+)D)?(?:T(?:(\d+)H)?(?:(\d+)M)?(?:(\d+)S)?)?\Z", re.IGNORECASE)
 _FIXED = ("model", "code", "codeconfiguration", "environment", "environmentid", "environmentvariables", "outputaction",
           "maxconcurrencyperinstance", "logginglevel")  # fmt: skip
@@ -35,7 +42,7 @@ class Invocation:
 
 
 def read_invocation(body: Any) -> Invocation:
-    """Read a body: ``properties`` with one data input, at most one output, and the overrides that a job may have.
+    """Read a body: ``properties`` with inputs, outputs, and the overrides that a job may have.
 
     :param body: plain data.
     :raises DocumentError: with every problem.
@@ -54,12 +61,12 @@ class _Reader:
 
     def read(self, body: Any) -> None:
         self._each(body, "", {"properties": self._properties}, needs=("properties",))
-        if self.problems:
-            return
-        if "input" not in self.found.conf and "replay_of" not in self.found.conf:
-            self._fail("properties.InputData", "missing; give one data input with JobInputType and Uri")
-        if "input" in self.found.conf and "replay_of" in self.found.conf:
+        if "replay_of" in self.found.conf and ("input" in self.found.conf or "inputs" in self.found.conf):
             self._fail(self.found.places["replay_of"], "a replay has the input of its job; leave out the data input")
+        # What is missing is told by where it should be.
+        self.found.places.setdefault("input", "properties.InputData")
+        self.found.places.setdefault("inputs", "properties.InputData")
+        self.found.places.setdefault("outputs", "properties.OutputData")
 
     def _fail(self, path: str, message: str) -> None:
         self.problems.append(Problem(SOURCE, path or "(body)", message))
@@ -120,36 +127,33 @@ class _Reader:
     # -- data --------------------------------------------------------------------------------------------------------
 
     def _inputs(self, data: Any, path: str) -> None:
-        if not isinstance(data, dict) or len(data) != 1:
-            self._fail(path, "expected exactly one data input, under any name")
+        for name, place, entry in self._entries("inputs", data, path):
+            if name.lower() in UNNAMED and len(data) == 1 and "path" in entry:
+                self._keep("input", entry["path"], self.found.places[f"inputs.{name}.path"])
+                if "type" in entry:
+                    self._keep("input_type", entry["type"], f"{place}.JobInputType")
+            else:
+                self.found.conf.setdefault("inputs", {})[name] = entry
+
+    def _outputs(self, data: Any, path: str) -> None:
+        for name, _, entry in self._entries("outputs", data, path):
+            # The type is the deployment's to say: Azure ML's SDK sends UriFile for any output.
+            entry.pop("type", None)
+            self.found.conf.setdefault("outputs", {})[name] = entry
+
+    def _entries(self, group: str, data: Any, path: str) -> Iterator[tuple[str, str, dict[str, Any]]]:
+        """Return inputs or outputs by their names, each with its place: ``{"path": ..., "type": ...}`` or ``{"value": ...}``."""
+        if not isinstance(data, dict):
+            self._fail(path, f"found {shown(data)}, expected {group} by their names")
             return
-        ((name, value),) = data.items()
-        self._input(value, f"{path}.{name}")
-
-    def _input(self, data: Any, path: str) -> None:
-        known = {
-            "jobinputtype": self._input_type,
-            "uri": self._uri("input"),
-            "mode": _ignore,
-            "description": _ignore,
-            "value": _ignore,
-        }
-        self._each(data, path, known, needs=("uri",) if not self._is_literal(data, path) else ())
-
-    def _is_literal(self, data: Any, path: str) -> bool:
-        found = isinstance(data, dict) and any(
-            name.lower() == "jobinputtype" and str(value).lower() == "literal" for name, value in data.items()
-        )
-        if found:
-            self._fail(path, "literal inputs belong to pipeline deployments; a model takes one data input")
-        return found
-
-    def _input_type(self, value: Any, path: str) -> None:
-        kind = INPUT_TYPES.get(str(value).lower().replace("_", ""))
-        if kind is not None:
-            self._keep("input_type", kind, path)
-        elif str(value).lower() != "literal":
-            self._fail(path, f"found {shown(value)}, expected UriFolder or UriFile")
+        for name, value in data.items():
+            place = f"{path}.{name}"
+            self.found.places[f"{group}.{name}"] = place
+            entry = _Entry(self, f"{group}.{name}")
+            before = len(self.problems)
+            self._each(value, place, entry.known(is_input=group == "inputs"))
+            if len(self.problems) == before and (group == "outputs" or entry.is_complete(place)):
+                yield name, place, entry.found
 
     def _uri(self, name: str) -> Callable[[Any, str], None]:
         def read(value: Any, path: str) -> None:
@@ -160,23 +164,6 @@ class _Reader:
 
         return read
 
-    def _outputs(self, data: Any, path: str) -> None:
-        if not isinstance(data, dict) or len(data) > 1:
-            self._fail(path, "expected at most one output, under any name")
-            return
-        for name, value in data.items():
-            known = {
-                "joboutputtype": self._output_type,
-                "uri": self._uri("output"),
-                "mode": _ignore,
-                "description": _ignore,
-            }
-            self._each(value, f"{path}.{name}", known)
-
-    def _output_type(self, value: Any, path: str) -> None:
-        if str(value).lower().replace("_", "") not in INPUT_TYPES:
-            self._fail(path, f"found {shown(value)}, expected UriFile or UriFolder")
-
     def _dataset(self, data: Any, path: str) -> None:
         """Azure ML's older form of the input."""
         self._each(data, path, {"datainputtype": self._dataset_type, "path": self._uri("input")}, needs=("path",))
@@ -184,14 +171,23 @@ class _Reader:
     def _dataset_type(self, value: Any, path: str) -> None:
         if str(value).lower() != "dataurl":
             self._fail(
-                path, f"found {shown(value)}, expected DataUrl: there are no registered data sets here, give a URI"
+                path, f"found {shown(value)}, expected DataUrl; its path may be a data asset, azureml:<name>@latest"
             )
 
     def _output_dataset(self, data: Any, path: str) -> None:
-        def refuse(value: Any, place: str) -> None:
-            self._fail(place, "there are no registered data stores here; give the whole URI as path")
+        """Azure ML's older form of the output: a URI, or a path in a data store."""
+        store: list[str] = []
 
-        self._each(data, path, {"path": self._uri("output"), "datastoreid": refuse})
+        def datastore(value: Any, place: str) -> None:
+            if isinstance(value, str) and value:
+                store.append(value.rpartition("/")[2].removeprefix("azureml:"))
+            elif value is not None:
+                self._fail(place, f"found {shown(value)}, expected the name of a data store")
+
+        self._each(data, path, {"path": self._uri("output"), "datastoreid": datastore}, needs=("path",))
+        if store and "output" in self.found.conf:
+            inside = str(self.found.conf["output"]).strip("/")
+            self.found.conf["output"] = f"azureml://datastores/{store[0]}/paths/{inside}"
 
     def _replay_of(self, value: Any, path: str) -> None:
         """Ours: the name of a job whose dead letters are the input."""
@@ -228,6 +224,72 @@ class _Reader:
             self._fail(path, f"found {shown(value)}, expected text")
         elif value:
             self.found.name, self.found.places["name"] = value, path
+
+
+class _Entry:
+    """One input or output, while it is read."""
+
+    def __init__(self, reader: _Reader, name: str) -> None:
+        self._reader, self._name = reader, name
+        self._is_literal = False
+        self.found: dict[str, Any] = {}
+
+    def known(self, *, is_input: bool) -> dict[str, Callable[[Any, str], None]]:
+        """Return what reads each of its fields."""
+        known = {"uri": self._uri, "mode": _ignore, "description": _ignore}
+        if is_input:
+            return {"jobinputtype": self._input_type, "value": self._value, **known}
+        return {
+            "joboutputtype": self._data_type,
+            "assetname": self._kept("name"),
+            "assetversion": self._kept("version"),
+            **known,
+        }
+
+    def _kept(self, name: str) -> Callable[[Any, str], None]:
+        """Return what keeps a field as it is; it is looked at with the request."""
+
+        def keep(value: Any, place: str) -> None:
+            if value is not None:
+                self.found[name], self._reader.found.places[f"{self._name}.{name}"] = value, place
+
+        return keep
+
+    def is_complete(self, place: str) -> bool:
+        """Tell whether it is data with a URI or a literal with a value, and nothing of both."""
+        wanted = "value" if self._is_literal else "path" if "type" in self.found else None
+        if len(self.found.keys() & {"value", "path"}) != 1 or (wanted is not None and wanted not in self.found):
+            self._reader._fail(place, "expected data with JobInputType and Uri, or a Literal with a Value")
+            return False
+        return True
+
+    def _input_type(self, value: Any, place: str) -> None:
+        if str(value).lower() == "literal":
+            self._is_literal = True
+        else:
+            self._data_type(value, place, ", or Literal")
+
+    def _data_type(self, value: Any, place: str, more: str = "") -> None:
+        kind = DATA_TYPES.get(str(value).lower().replace("_", ""))
+        if kind is None:
+            message = f"found {shown(value)}, expected UriFolder, UriFile, MLFlowModel or CustomModel{more}"
+            self._reader._fail(place, message)
+        else:
+            self.found["type"] = kind
+
+    def _uri(self, value: Any, place: str) -> None:
+        if value is None:
+            return
+        if not isinstance(value, str) or not value.strip():
+            self._reader._fail(place, f"found {shown(value)}, expected a URI such as s3://bucket/folder")
+            return
+        self.found["path"], self._reader.found.places[f"{self._name}.path"] = value, place
+
+    def _value(self, value: Any, place: str) -> None:
+        if value is None:
+            return
+        # What it may be is the deployment's to say: a DAG's parameter can be anything.
+        self.found["value"], self._reader.found.places[f"{self._name}.value"] = value, place
 
 
 def _ignore(_: Any, __: str) -> None:

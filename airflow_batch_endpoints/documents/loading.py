@@ -9,51 +9,81 @@ from typing import Any
 import yaml
 
 from airflow_batch_endpoints.documents import validation
+from airflow_batch_endpoints.documents.assets import DataAsset, EnvironmentAsset, ModelAsset, VersionedAsset
 from airflow_batch_endpoints.documents.base import Document
+from airflow_batch_endpoints.documents.component import PipelineComponent
+from airflow_batch_endpoints.documents.component_files import COMPONENTS, ComponentFiles
 from airflow_batch_endpoints.documents.compute import KubernetesCompute, LocalCompute
-from airflow_batch_endpoints.documents.deployment import ModelDeployment, PipelineDeployment, is_relative_path
+from airflow_batch_endpoints.documents.datastore import DATASTORES, NOT_SUPPORTED
+from airflow_batch_endpoints.documents.deployment import ModelDeployment
 from airflow_batch_endpoints.documents.endpoint import Endpoint
+from airflow_batch_endpoints.documents.paths import Beside, paths
+from airflow_batch_endpoints.documents.pipeline import DagDeployment, PipelineDeployment
+from airflow_batch_endpoints.documents.references import is_reference
 from airflow_batch_endpoints.exceptions import DocumentError, Problem
 
 MAX_BYTES = 1_000_000
 MAX_DEPTH = 32
-MAX_COMPONENTS = 20
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _SYSTEM_FOLDERS = ("/etc", "/proc", "/sys", "/dev", "/boot", "/var", "/usr", "/bin", "/sbin", "/lib", "/run")
 
 
 def load(path: str | Path, *, within: Path | None = None) -> Document:
-    """Read a document from a file; relative paths in it are checked against its folder.
+    """Read a document from a file, with the component files that it names; paths in it are checked against its folder.
 
     :param within: folder that these paths must not lead out of; ``None`` for anywhere.
-    :raises DocumentError: with every problem of the file.
+    :raises DocumentError: with every problem.
     """
+    return load_with_components(path, within=within)[0]
+
+
+def load_with_components(path: str | Path, *, within: Path | None = None) -> tuple[Document, list[Path]]:
+    """Read a document like :func:`load`, and return the component files that were read for it, too."""
     path = Path(path)
+    document = loads(read_file(path), source=str(path))
+    return complete(document, str(path), path.absolute().parent, within)
+
+
+def read_file(path: Path) -> bytes:
+    """Return the content of a file that is not too large. :raises DocumentError: when it cannot be read."""
     try:
         if path.stat().st_size > MAX_BYTES:
             raise DocumentError([Problem(str(path), "(document)", f"larger than {MAX_BYTES:,} bytes")])
-        text = path.read_bytes()
+        return path.read_bytes()
     except OSError as error:
         raise DocumentError([Problem(str(path), "(document)", f"cannot be read: {error.strerror}")]) from None
-    return loads(text, source=str(path), base=path.absolute().parent, within=within)
 
 
-def loads(text: str | bytes, *, source: str, base: Path | None = None, within: Path | None = None) -> Document:
-    """Read a document.
+def loads(text: str | bytes, *, source: str) -> Document:
+    """Read a document; what it names by paths is not looked at.
 
     :param text: YAML (or JSON) of one document.
     :param source: how messages call it.
-    :param base: folder that relative paths start from; ``None`` to leave them unchecked.
-    :param within: folder that relative paths must not lead out of; ``None`` for anywhere.
     :raises DocumentError: with every problem.
     """
-    data = parse(text, source)
-    document = from_data(data, source)
-    if base is not None:
-        problems = _check_files(document, source, base, within)
-        if problems:
-            raise DocumentError(problems)
-    return document
+    return from_data(parse(text, source), source)
+
+
+def complete(document: Document, source: str, base: Path, within: Path | None = None) -> tuple[Document, list[Path]]:
+    """Return a document with the component files that it names, once all it names was seen to be there.
+
+    :param source: how messages call it.
+    :param base: folder that relative paths start from.
+    :param within: folder that relative paths must not lead out of; ``None`` for anywhere.
+    :return: the document, and the component files.
+    :raises DocumentError: with every problem.
+    """
+    files = ComponentFiles(base, source, within, lambda path: parse(read_file(path), str(path)))
+    if isinstance(document, PipelineDeployment):
+        document = _with_component(document, files)
+    elif isinstance(document, PipelineComponent):
+        document = files.within(document)
+    problems = files.problems or [
+        problem for beside in paths(document) for problem in _check_path(base, beside, source, within)
+    ]
+    if problems:
+        raise DocumentError(problems)
+    return document, files.read
 
 
 def from_data(data: Any, source: str) -> Document:
@@ -64,7 +94,10 @@ def from_data(data: Any, source: str) -> Document:
         )
     kind = _kind(data, source)
     is_flat = kind is ModelDeployment and "settings" not in data and "type" not in data
-    return validation.validate(kind, data, source, is_flat=is_flat)
+    document = validation.validate(kind, data, source, is_flat=is_flat)
+    if isinstance(document, VersionedAsset) and document.name is None:
+        raise DocumentError([Problem(source, "name", "missing; it is required")])
+    return document
 
 
 def _kind(data: dict[str, Any], source: str) -> type[Document]:
@@ -73,18 +106,58 @@ def _kind(data: dict[str, Any], source: str) -> type[Document]:
     if kind in ("local", "kubernetes"):
         return LocalCompute if kind == "local" else KubernetesCompute
     if "endpoint_name" in data or "Deployment" in schema:
-        if kind not in (None, "model", "pipeline"):
-            raise DocumentError(
-                [Problem(source, "type", f"found {validation.shown(kind)}, expected model or pipeline")]
-            )
-        is_pipeline = kind == "pipeline" or (kind is None and ("component" in data or "pipelineComponent" in schema))
-        if is_pipeline:
-            data.setdefault("type", "pipeline")
+        if kind not in (None, "model", "pipeline", "dag"):
+            message = f"found {validation.shown(kind)}, expected model or pipeline (or ours, dag)"
+            raise DocumentError([Problem(source, "type", message)])
+        if kind == "dag" or "dag_id" in data:
+            return DagDeployment
+        is_pipeline = kind == "pipeline" or (
+            kind is None and ("component" in data or "job_definition" in data or "pipelineComponent" in schema)
+        )
         return PipelineDeployment if is_pipeline else ModelDeployment
-    if kind is not None:
-        allowed = "local or kubernetes for a compute, model or pipeline for a deployment (which has an endpoint_name)"
+    if kind == "pipeline" and ("component" in data or "job_definition" in data):
+        return PipelineDeployment
+    if kind is None:
+        return _by_schema(schema) or _by_fields(data, source)
+    if isinstance(kind, str) and kind in NOT_SUPPORTED:
+        raise DocumentError([Problem(source, "type", f"found {validation.shown(kind)}; {NOT_SUPPORTED[kind]}")])
+    if not isinstance(kind, str) or kind not in _TYPES:
+        allowed = (
+            "local or kubernetes for a compute, model or pipeline for a deployment (which has an endpoint_name), uri_file or "
+            "uri_folder for a data asset, mlflow_model or custom_model for a model, command, parallel or pipeline for a component, "
+            "uri, azure_blob or azure_data_lake_gen2 for a data store"
+        )
         raise DocumentError([Problem(source, "type", f"found {validation.shown(kind)}, expected {allowed}")])
-    return Endpoint
+    return _TYPES[kind]
+
+
+_TYPES: dict[str, type[Document]] = {
+    **dict.fromkeys(("uri_file", "uri_folder", "mltable"), DataAsset),
+    **dict.fromkeys(("mlflow_model", "custom_model", "triton_model"), ModelAsset),
+    **COMPONENTS,
+    **DATASTORES,
+}
+_SCHEMAS: dict[str, type[Document]] = {
+    "data": DataAsset,
+    "environment": EnvironmentAsset,
+    "model": ModelAsset,
+    **{f"{kind}Component": component for kind, component in COMPONENTS.items()},
+}
+
+
+def _by_schema(schema: str) -> type[Document] | None:
+    return _SCHEMAS.get(schema.rpartition("/")[2].removesuffix(".schema.json"))
+
+
+def _by_fields(data: dict[str, Any], source: str) -> type[Document]:
+    """Tell what a document is that has neither a ``type`` nor a ``$schema`` that says it."""
+    if "path" in data:
+        message = "missing; it is uri_file or uri_folder for a data asset, mlflow_model or custom_model for a model"
+        raise DocumentError([Problem(source, "type", message)])
+    for field, kind in (("jobs", "pipeline"), ("task", "parallel"), ("command", "command")):
+        if field in data:
+            return COMPONENTS[kind]
+    return EnvironmentAsset if {"image", "conda_file", "build"} & data.keys() else Endpoint
 
 
 # -- YAML ---------------------------------------------------------------------------------------------------------
@@ -128,7 +201,9 @@ class _Builder:
                     raise self._fail([], "more than one document in the file; put each document into a file of its own")
                 documents.append(self._value(next(self._events), []))
         if not documents or documents[0] is None:
-            raise self._fail([], "the file is empty; expected an endpoint, a deployment or a compute")
+            raise self._fail(
+                [], "the file is empty; expected an endpoint, a deployment, a compute, an asset or a data store"
+            )
         if self._problems:
             raise DocumentError(self._problems)
         return documents[0]
@@ -179,34 +254,24 @@ class _Builder:
 # -- files beside the document ------------------------------------------------------------------------------------
 
 
-def _check_files(document: Document, source: str, base: Path, within: Path | None) -> list[Problem]:
-    if isinstance(document, PipelineDeployment):
-        return _check_component(document, source, base, within)
-    if not isinstance(document, ModelDeployment):
-        return []
-    problems = []
-    if is_relative_path(document.model.path):
-        problems += _check_path(base, document.model.path, source, "model.path", within)
-    code = document.code_configuration
-    if code is not None and is_relative_path(code.code):
-        found = _check_path(base, code.code, source, "code_configuration.code", within)
-        problems += found
-        if not found and not (base / code.code / code.scoring_script).is_file():
-            problems.append(
-                Problem(
-                    source,
-                    "code_configuration.scoring_script",
-                    f"there is no file {code.scoring_script!r} in {code.code!r}",
-                )
-            )
-    environment = document.environment
-    if environment and isinstance(environment.conda_file, str) and is_relative_path(environment.conda_file):
-        problems += _check_path(base, environment.conda_file, source, "environment.conda_file", within)
-    return problems
+def _with_component(document: PipelineDeployment, files: ComponentFiles) -> PipelineDeployment:
+    if document.component is None:
+        return document
+    if isinstance(document.component, PipelineComponent):
+        return document.model_copy(update={"component": files.within(document.component, "component.")})
+    if is_reference(document.component):
+        return document
+    found = files.component(document.component, "component")
+    if found is not None and not isinstance(found, PipelineComponent):
+        files.refuse("component", f"{document.component} is a component of type {found.type!r}, expected pipeline")
+    return document if found is None else document.model_copy(update={"component": found})
 
 
-def _check_path(base: Path, path: str, source: str, field: str, within: Path | None) -> list[Problem]:
+def _check_path(base: Path, beside: Beside, source: str, within: Path | None) -> list[Problem]:
     """Refuse what is missing, and system folders: what is named here is copied where every worker can read it."""
+    path, field = beside.path, beside.field
+    if "\0" in path:
+        return [Problem(source, field, f"{validation.shown(path)} is no path")]
     found = os.path.realpath(base / path)
     if within is not None and not Path(found).is_relative_to(within):
         return [Problem(source, field, f"{validation.shown(path)} leads out of what was uploaded")]
@@ -222,30 +287,6 @@ def _check_path(base: Path, path: str, source: str, field: str, within: Path | N
             return [
                 Problem(source, field, f"{validation.shown(path)} is {found}, a system folder, which is not copied")
             ]
-    return []
-
-
-def _check_component(document: PipelineDeployment, source: str, base: Path, within: Path | None) -> list[Problem]:
-    """Follow local component files; one that includes itself would never end."""
-    if not isinstance(document.component, str) or document.component.startswith("azureml:"):
-        return []
-    pending, seen = [(base, document.component, ())], 0
-    while pending:
-        folder, name, above = pending.pop()
-        path = Path(os.path.realpath(folder / name))
-        seen += 1
-        if within is not None and not path.is_relative_to(within):
-            return [Problem(source, "component", f"{validation.shown(name)} leads out of what was uploaded")]
-        if path in above:
-            return [Problem(source, "component", f"{path.name} includes itself")]
-        if seen > MAX_COMPONENTS:
-            return [Problem(source, "component", f"more than {MAX_COMPONENTS} component files")]
-        if not path.is_file():
-            return [Problem(source, "component", f"there is no file {validation.shown(name)} beside {folder}")]
-        data = parse(path.read_bytes(), str(path))
-        jobs = data.get("jobs") if isinstance(data, dict) else None
-        for job in (jobs or {}).values() if isinstance(jobs, dict) else []:
-            component = job.get("component") if isinstance(job, dict) else None
-            if isinstance(component, str) and not component.startswith("azureml:"):
-                pending.append((path.parent, component, (*above, path)))  # type: ignore[arg-type]
+    if beside.script is not None and not os.path.isfile(os.path.join(found, beside.script)):
+        return [Problem(source, beside.script_field, f"there is no file {beside.script!r} in {path!r}")]
     return []

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import AfterValidator
+from pydantic import AfterValidator, BeforeValidator
 
 MAX_LENGTH = 32
 """Azure ML asks for at least 3 characters, too; a shorter name does no harm."""
@@ -26,3 +26,13 @@ def check_name(value: str) -> str:
 
 Name = Annotated[str, AfterValidator(check_name)]
 """Name of an endpoint, a deployment or a compute."""
+
+
+def _without_prefix(value: Any) -> Any:
+    if isinstance(value, str) and "${{" in value:
+        raise ValueError("the name of a compute; an input cannot say where a step runs")
+    return value.removeprefix("azureml:") if isinstance(value, str) else value
+
+
+ComputeName = Annotated[Name, BeforeValidator(_without_prefix)]
+"""Name of a compute, as Azure ML writes it too: ``azureml:batch-cluster``."""

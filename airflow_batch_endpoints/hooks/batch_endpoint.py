@@ -8,11 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseHook
 
-from airflow_batch_endpoints.exceptions import ConflictError, InfrastructureError, NotFoundError
+from airflow_batch_endpoints.exceptions import ConflictError, NotFoundError
+from airflow_batch_endpoints.hooks.dag_run import is_paused, start_run
 from airflow_batch_endpoints.jobs.naming import dag_id
-from airflow_batch_endpoints.triggers.job import request_cancel, run_state
+from airflow_batch_endpoints.triggers.run import run_state
+from airflow_batch_endpoints.triggers.stopping import request_cancel
 
 if TYPE_CHECKING:
+    from airflow_batch_endpoints.documents.assets import DataAsset
     from airflow_batch_endpoints.documents.base import Document
     from airflow_batch_endpoints.registry.registry import Registry
 
@@ -41,16 +44,30 @@ class BatchEndpointHook(BaseHook):
 
         :param documents: paths of YAML files, or the content as a mapping (then paths in it must be URIs).
         :param set_default: make the (one) deployment among them the default of its endpoint.
-        :return: for each its ``kind``, ``name``, ``endpoint`` and ``result``: ``created``, ``updated`` or ``unchanged``.
+        :return: for each its ``kind``, ``name``, ``version`` (of an asset), ``endpoint`` and ``result``: ``created``, ``updated``
+            or ``unchanged``.
         :raises DocumentError: with every problem.
         """
         from airflow_batch_endpoints.config import settings
+        from airflow_batch_endpoints.registry import applying
         from airflow_batch_endpoints.registry.registry import described
-        from airflow_batch_endpoints.registry.staging import stage
 
-        artifact_uri = settings().artifact_uri
-        staged = [stage(document, base, artifact_uri) for base, document in map(_load, documents)]
-        return [described(what, document) for what, document in self.registry().apply(staged, set_default=set_default)]
+        loaded = [_load(document) for document in documents]
+        done = applying.apply(self.registry(), loaded, settings(), set_default=set_default)
+        return [described(what, document) for what, document in done]
+
+    def new_data(self, done: list[dict[str, str]]) -> list[DataAsset]:
+        """Return the versions of data assets that :meth:`apply` has made, to be told of by
+        :func:`airflow_batch_endpoints.assets.announce_data`.
+
+        :param done: what it returned.
+        """
+        from airflow_batch_endpoints.documents.assets import DataAsset
+
+        registry = self.registry()
+        made = [entry for entry in done if (entry["kind"], entry["result"]) == ("data", "created")]
+        documents = [registry.asset("data", entry["name"], entry["version"]).document for entry in made]
+        return [document for document in documents if isinstance(document, DataAsset)]
 
     def set_default(self, endpoint: str, deployment: str) -> None:
         """Make a deployment the one that invocations get which name none."""
@@ -58,14 +75,7 @@ class BatchEndpointHook(BaseHook):
 
     def is_invokable(self, endpoint: str) -> bool:
         """Tell whether the endpoint's DAG is there, so that jobs can be started."""
-        from airflow.sdk.exceptions import AirflowRuntimeError
-        from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
-
-        try:
-            RuntimeTaskInstance.get_dag(dag_id(endpoint))
-        except AirflowRuntimeError:
-            return False
-        return True
+        return is_paused(dag_id(endpoint)) is not None
 
     # -- jobs -------------------------------------------------------------------------------------------------------
 
@@ -78,30 +88,16 @@ class BatchEndpointHook(BaseHook):
         :return: whether it was started (or resumed) now.
         :raises NotFoundError: the endpoint has no DAG.
         """
-        from airflow.sdk.exceptions import AirflowRuntimeError, ErrorType
-        from airflow.sdk.execution_time.comms import ErrorResponse, TriggerDagRun
-        from airflow.sdk.execution_time.task_runner import SUPERVISOR_COMMS
-
-        message = TriggerDagRun(dag_id=dag_id(endpoint), run_id=job, conf=conf, reset_dag_run=resume)
         try:
-            answer = SUPERVISOR_COMMS.send(message)
-        except AirflowRuntimeError as error:
-            answer = error.error
-        if not isinstance(answer, ErrorResponse):
-            return True
-        if answer.error == ErrorType.DAGRUN_ALREADY_EXISTS:
-            return False
-        if (
-            "404" in str(answer.detail)
-            or "not_found" in str(answer.detail).lower()
-            or "not found" in str(answer.detail).lower()
-        ):
-            raise NotFoundError(f"endpoint {endpoint!r} has no DAG; apply its document, or wait until it is parsed")
-        raise InfrastructureError(f"job {job!r} could not be started: {answer.error}: {answer.detail}")
+            return start_run(dag_id(endpoint), job, conf, resume=resume)
+        except NotFoundError:
+            raise NotFoundError(
+                f"endpoint {endpoint!r} has no DAG; apply its document, or wait until it is parsed"
+            ) from None
 
     def state(self, endpoint: str, job: str) -> str | None:
         """Return the state of a job's run; ``None`` when there is none."""
-        return run_state(endpoint, job)
+        return run_state(dag_id(endpoint), job)
 
     def summary(self, endpoint: str, job: str) -> dict[str, Any]:
         """Return what a finished job published: state, counts, files, ``output_uri``.

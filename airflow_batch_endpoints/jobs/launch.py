@@ -19,6 +19,8 @@ class Launch(BaseModel):
     """Image of the pods; ``None`` on local compute."""
     resources: PodResources = PodResources()
     """Of one instance: the compute's, with what the deployment says put over them."""
+    connections: tuple[str, ...] = ()
+    """Airflow connections whose credentials local workers get: those of the data stores that the job names."""
     service_account: str | None = None
     """What the pods run as; ``None`` for the namespace's default account, without a token."""
     fallback: Launch | None = None

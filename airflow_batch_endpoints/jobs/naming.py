@@ -50,3 +50,9 @@ def request_digest(conf: dict[str, Any]) -> str:
 def cancel_key(endpoint: str, job: str) -> str:
     """Return the Variable that asks the workers of a job to stop."""
     return f"batch_endpoints.cancel.{endpoint}.{path_name(job)}"
+
+
+def other_run(endpoint: str, job: str) -> str:
+    """Return the id of the run of another DAG that a job consists of."""
+    identity = "\0".join((endpoint, job))
+    return f"{endpoint}.{path_name(job)[:60]}.{hashlib.sha256(identity.encode()).hexdigest()[:16]}"

@@ -7,12 +7,11 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 
 from airflow_batch_endpoints.documents.deployment import DeploymentSettings
+from airflow_batch_endpoints.documents.ports import DataType as DataType
+from airflow_batch_endpoints.documents.ports import LiteralType as LiteralType
+from airflow_batch_endpoints.documents.ports import LiteralValue as LiteralValue
 from airflow_batch_endpoints.jobs.launch import Launch
 from airflow_batch_endpoints.jobs.spec import JobReference
-
-DataType = Literal["uri_file", "uri_folder", "mlflow_model", "custom_model"]
-LiteralType = Literal["string", "number", "integer", "boolean"]
-LiteralValue = bool | int | float | str
 
 
 class _Resolved(BaseModel):
@@ -33,7 +32,8 @@ class StepInput(_Resolved):
     mode: Literal["ro_mount", "download", "direct"] = "ro_mount"
     """How the command sees data: as a local path, or (``direct``) as the URI. A mount may be a copy."""
     value: LiteralValue | None = None
-    """The literal, or the normalised URI of data; ``None`` for an optional input that is not given, or with ``source``."""
+    """The literal, or the normalised URI of data (of a model also ``models:/name/3`` or ``models:/name@alias``); ``None`` for an
+    optional input that is not given, or with ``source``."""
     source: OutputOf | None = None
     """The output that is the input; its data are of type ``type``."""
 

@@ -21,11 +21,26 @@ class Replay(BaseModel):
     """Where its output is."""
 
 
+class OutputAsset(BaseModel):
+    """A data asset that an output becomes a version of, once it is published."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    name: str
+    version: str | None = None
+    """``None`` for the next number."""
+    type: Literal["uri_file", "uri_folder"]
+    uri: str
+    """Of the output."""
+
+
 class JobReference(BaseModel):
     """What the tasks of a job know of it: whose it is, where it reads and writes, and how its workers are launched."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
+    type: Literal["model", "pipeline", "dag"] = "model"
+    """Of the deployment."""
     endpoint: str
     deployment: str
     deployment_revision: str = ""
@@ -39,6 +54,10 @@ class JobReference(BaseModel):
     """Normalised URI of the job's own folder."""
     replay: Replay | None = None
     """Whose dead letters are the items, if not all of the input is."""
+    assets: tuple[str, ...] = ()
+    """The versions of data assets that names stood for, such as ``azureml:heart-data:3``."""
+    output_assets: tuple[OutputAsset, ...] = ()
+    """What the outputs are registered as."""
     launch: Launch = Launch()
     steps: dict[str, Launch] = {}
     """How each step of a pipeline is launched, by its name."""

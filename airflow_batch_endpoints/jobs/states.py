@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal
 
+from airflow_batch_endpoints.jobs import tasks as ids
+
 JobState = Literal[
     "NotStarted", "Preparing", "Queued", "Running", "Finalizing", "CancelRequested", "Completed", "Failed", "Canceled"
 ]
 TERMINAL: frozenset[JobState] = frozenset({"Completed", "Failed", "Canceled"})
 
 _BEGUN = {"running", "restarting", "deferred", "success", "failed", "up_for_retry"}
+_UNDER_WAY = {"running", "restarting", "deferred", "up_for_retry", "up_for_reschedule"}
+_WAITING = {"queued", "scheduled"}
 
 
 def job_state(
@@ -27,13 +31,13 @@ def job_state(
     run failed                                                 Failed
     running, a cancellation was asked for                      CancelRequested
     running, ``publish`` has begun                             Finalizing
-    running, a ``score`` has begun                             Running
-    running, ``plan`` is done, no ``score`` has begun          Queued
+    running, a ``score`` or a step has begun                   Running
+    running, ``plan`` is done, none of those has begun         Queued
     running, else                                              Preparing
     =========================================================  ===============
 
     :param run: state of the DAG run.
-    :param tasks: states of the instances of ``plan``, ``score`` and ``publish``.
+    :param tasks: states of the instances of each task.
     """
     if run == "success":
         return "Completed"
@@ -43,8 +47,44 @@ def job_state(
         return "CancelRequested"
     if run in (None, "queued"):
         return "NotStarted"
-    if tasks.get("publish", set()) & _BEGUN:
+    if tasks.get(ids.PUBLISH, set()) & _BEGUN:
         return "Finalizing"
-    if tasks.get("score", set()) & _BEGUN:
+    if any(states & _BEGUN for task, states in tasks.items() if task == ids.SCORE or ids.read(task) is not None):
         return "Running"
-    return "Queued" if "success" in tasks.get("plan", set()) else "Preparing"
+    return "Queued" if "success" in tasks.get(ids.PLAN, set()) else "Preparing"
+
+
+def step_state(tasks: Mapping[str, set[str]], *, is_stopped: bool, has_failed: bool, is_canceled: bool) -> JobState:
+    """Return the state of a step of a pipeline.
+
+    =======================================================  ==============
+    its tasks                                                step
+    =======================================================  ==============
+    the last one succeeded                                   Completed
+    stopped, as another step failed or the job was canceled  Canceled
+    the last one, or ``plan`` of a parallel step, failed     Failed
+    one has begun                                            Running
+    one is queued                                            Queued
+    none, and the job was canceled                           Canceled
+    else, also when what it waits for has failed             NotStarted
+    =======================================================  ==============
+
+    :param tasks: states of the instances of ``step``, or of ``plan``, ``score`` and ``publish`` of a parallel step.
+    :param is_stopped: whether it said that it was stopped.
+    :param has_failed: whether it said why it failed.
+    :param is_canceled: whether the job is canceled.
+    """
+    last = tasks.get("step") or tasks.get(ids.PUBLISH) or set()
+    found = set().union(*tasks.values())
+    if "success" in last:
+        return "Completed"
+    if is_stopped:
+        return "Canceled"
+    if "failed" in last or "failed" in tasks.get(ids.PLAN, set()):
+        # A task that is ended with its run counts as failed, and cannot say so.
+        return "Canceled" if is_canceled and not has_failed else "Failed"
+    if found & _UNDER_WAY or (found & _BEGUN and not is_canceled):
+        return "Running"
+    if found & _WAITING:
+        return "Queued"
+    return "Canceled" if is_canceled else "NotStarted"

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowFailException
 
+from airflow_batch_endpoints import assets
 from airflow_batch_endpoints.exceptions import UserError
 from airflow_batch_endpoints.hooks.batch_endpoint import BatchEndpointHook
 
@@ -19,7 +20,9 @@ if TYPE_CHECKING:
 
 
 class BatchDeploymentOperator(BaseOperator):
-    """Creates or updates an endpoint, a deployment, a compute, or several that belong together.
+    """Creates or updates endpoints, deployments, computes, data stores and assets that belong together.
+
+    A new version of a data asset is an event of its Airflow asset: see :func:`airflow_batch_endpoints.assets.data_asset`.
 
     :param documents: paths of YAML files, or the documents themselves as mappings (templated).
     :param set_default: make the (one) deployment among them the default of its endpoint.
@@ -39,7 +42,7 @@ class BatchDeploymentOperator(BaseOperator):
         wait_until_invokable: float = 300.0,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        super().__init__(**{**kwargs, "outlets": [*(kwargs.get("outlets") or ()), assets.alias()]})
         self.documents = documents
         self.set_default = set_default
         self.wait_until_invokable = wait_until_invokable
@@ -53,6 +56,7 @@ class BatchDeploymentOperator(BaseOperator):
             raise AirflowFailException(str(error)) from None
         for applied in done:
             self.log.info("%s %s: %s", applied["kind"], applied["name"], applied["result"])
+        assets.announce_data(context, hook.new_data(done))
         for endpoint in sorted({applied["endpoint"] for applied in done if applied["endpoint"]}):
             self._wait(hook, endpoint)
         return done

@@ -37,8 +37,9 @@ class BatchWorkerPodOperator(KubernetesPodOperator):
     never imports Kubernetes. What became of the pod is judged by :func:`.outcome` alone.
 
     :param job: the job, with how it is launched.
-    :param command: ``plan``, ``score`` or ``publish``.
+    :param command: the worker's command.
     :param instance: number of the instance, for ``score``.
+    :param step: name of the pipeline's step whose command it is.
     :param environment: further variables of the pod, with nothing secret in them.
     :param watch: what to look for while it runs.
     """
@@ -49,6 +50,7 @@ class BatchWorkerPodOperator(KubernetesPodOperator):
         job: JobReference,
         command: Command,
         instance: int | None,
+        step: str | None = None,
         environment: dict[str, str],
         watch: Watch,
         **kwargs: Any,
@@ -59,7 +61,7 @@ class BatchWorkerPodOperator(KubernetesPodOperator):
             namespace=compute.namespace,
             deferrable=True,
             pod_template_dict=pods.build(
-                job, command, submission=watch.submission, instance=instance, environment=environment
+                job, command, submission=watch.submission, instance=instance, step=step, environment=environment
             ),
             termination_message_policy="FallbackToLogsOnError",
             termination_grace_period=pods.GRACE_SECONDS,
@@ -80,7 +82,7 @@ class BatchWorkerPodOperator(KubernetesPodOperator):
     def take(self, context: Context, event: dict[str, Any]) -> Outcome:
         """Take what the trigger saw: write the log, delete the pod and judge what became of it."""
         self._last_seen = event.get("pod")
-        if event["status"] in ("withdrawn", "fallback", "canceled"):
+        if event["status"] in ("withdrawn", "fallback", "stopped"):
             return self._judge(lambda: self._give_up(context, event))
         if event["status"] == "lost":
             self._judge(lambda: self._give_up(context, event))

@@ -17,42 +17,62 @@ from airflow.sdk import Asset, AssetAlias, BaseOperator
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 from airflow.sdk.execution_time.context import NEVER_EXPIRE
 
+from airflow_batch_endpoints.assets import announce_data
 from airflow_batch_endpoints.computes.local import LocalWorker
 from airflow_batch_endpoints.computes.outcome import Outcome
-from airflow_batch_endpoints.jobs import environment
+from airflow_batch_endpoints.jobs import environment, handing, tasks
 from airflow_batch_endpoints.jobs.command_line import Command, worker_arguments
 from airflow_batch_endpoints.jobs.naming import dag_id
-from airflow_batch_endpoints.triggers.job import any_succeeded, cancellation
+from airflow_batch_endpoints.operators.job import (
+    COMPUTE,
+    DETAILS,
+    ERROR,
+    JOB,
+    PROGRESS,
+    SUMMARY,
+    details,
+    planned_job,
+    require_own,
+    stop_if_asked,
+    stopped,
+    submission_of,
+)
+from airflow_batch_endpoints.triggers.run import any_succeeded
+from airflow_batch_endpoints.triggers.stopping import request_stop
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from airflow_batch_endpoints.jobs.spec import JobReference, JobSpec
+    from airflow_batch_endpoints.jobs.spec import JobReference
     from airflow_batch_endpoints.operators.pod import BatchWorkerPodOperator
 
 SPEC_KEY = "job_spec"
-SUMMARY, PROGRESS, JOB, ERROR, COMPUTE = "summary", "progress", "job", "error", "compute"
 PROGRESS_SECONDS = 2.0
 """Least seconds between two reports of progress to Airflow."""
+_SKIPPED_AT_ONCE = 500
+"""Most tasks that one request skips."""
 QUOTA_SECONDS = 30.0
 """Seconds between two requests for a pod that a quota has no room for."""
 _REFERENCE = (
-    "endpoint", "deployment", "deployment_revision", "job", "invoker", "input_uri", "output_uri", "replay", "launch", "steps",
+    "type", "endpoint", "deployment", "deployment_revision", "job", "invoker", "input_uri", "output_uri", "replay", "output_assets",
+    "launch", "steps",
 )  # fmt: skip
 """What the other tasks are told of the job: the fields of :class:`~airflow_batch_endpoints.jobs.spec.JobReference`."""
 
 
 class BatchWorkerOperator(BaseOperator):
-    """Runs ``plan``, ``score`` or ``publish`` of a job: beside this task, or in a pod while this task is deferred.
+    """Runs a command of the worker for a job: beside this task, or in a pod while this task is deferred.
 
     ``plan`` resolves the job once and keeps it, so that a retry and a clear of the run find the same job, whatever has
     become of the deployment. It returns one mapping for each instance that ``score`` is to be mapped over.
 
-    :param command: ``plan``, ``score`` or ``publish``.
+    :param command: ``plan``, ``score`` or ``publish`` of a job or of a parallel step; ``step`` for any other step.
     :param endpoint: name of the endpoint (templated).
     :param instance: number of the instance, for ``score``.
     :param request: parameters of the job, for ``plan``; the run's own by default (templated).
-    :param plan_task_id: id of the task that planned the job, for ``score`` and ``publish``.
+    :param plan_task_id: id of the task that planned the job, for the others.
+    :param deployment: the deployment whose jobs alone have this task; it is skipped in others.
+    :param step: name of the pipeline's step, for a task of one.
     """
 
     template_fields: Sequence[str] = ("endpoint", "request")
@@ -65,7 +85,9 @@ class BatchWorkerOperator(BaseOperator):
         endpoint: str,
         instance: int = 0,
         request: dict[str, Any] | None = None,
-        plan_task_id: str = "plan",
+        plan_task_id: str = tasks.PLAN,
+        deployment: str | None = None,
+        step: str | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
@@ -74,18 +96,24 @@ class BatchWorkerOperator(BaseOperator):
         self.instance = instance
         self.request = request
         self.plan_task_id = plan_task_id
+        self.deployment = deployment
+        self.step = step
         self._worker: LocalWorker | BatchWorkerPodOperator | None = None
 
     def execute(self, context: Context) -> Any:
         """Run the command and report how it ended."""
-        return self._start(context, self._job(context))
+        job = self._job(context)
+        if job["type"] == "dag":
+            return self._without_worker(context, job)
+        done = self._done_before(context)
+        return done if done is not None else self._start(context, job)
 
     def pod_ended(self, context: Context, event: dict[str, Any]) -> Any:
         """Go on after the trigger has seen the end of the pod, or a reason not to wait for it."""
         job = self._job(context)
         outcome = self._pod(context, job).take(context, event)
-        if event["status"] == "canceled":
-            raise AirflowFailException(f"the job was canceled: {event['message']}")
+        if event["status"] == "stopped":
+            stopped(context, event["message"])
         if event["status"] == "withdrawn":
             self.log.info("the other instances have done all the work; this one is not needed")
             return {"outcome": "withdrawn"}
@@ -109,16 +137,25 @@ class BatchWorkerOperator(BaseOperator):
 
     # -- the job ------------------------------------------------------------------------------------------------------
 
+    @property
+    def _plans_job(self) -> bool:
+        return self.command == "plan" and self.step is None
+
+    @property
+    def _publishes_job(self) -> bool:
+        return self.command == "publish" and self.step is None
+
     def _job(self, context: Context) -> dict[str, Any]:
-        """Return the job as it was resolved first: all of it for ``plan``, what launching needs for the others."""
-        if self.command == "plan":
+        """Return the job as it was resolved first: all of it for the task that plans it, what launching needs for the others."""
+        if self._plans_job:
             return self._resolve(context)
-        job = context["ti"].xcom_pull(task_ids=self.plan_task_id, key=JOB)
-        if not job:
-            raise AirflowFailException(
-                f"the job was never planned: task {self.plan_task_id} left nothing; clear the whole run"
-            )
-        return dict(job)
+        job = planned_job(context, self.plan_task_id)
+        if self.deployment is not None:
+            require_own(job, self.deployment, self.step)
+        # This task runs whatever became of the others.
+        if self._publishes_job and context["ti"].xcom_pull(task_ids=self.plan_task_id, key=SUMMARY) is None:
+            raise AirflowFailException(f"the job was never planned: see task {self.plan_task_id}")
+        return job
 
     def _resolve(self, context: Context) -> dict[str, Any]:
         store = context["task_state_store"]
@@ -129,9 +166,13 @@ class BatchWorkerOperator(BaseOperator):
             spec = self._resolve_now(context).model_dump(mode="json", by_alias=True)
             store.set(SPEC_KEY, json.dumps(spec), retention=NEVER_EXPIRE)
         context["ti"].xcom_push(JOB, {name: spec[name] for name in _REFERENCE})
+        if spec["type"] != "model":
+            context["ti"].xcom_push(DETAILS, job_details(spec))
+        if self.request is None:
+            self._skip_others(spec["deployment"])
         return spec
 
-    def _resolve_now(self, context: Context) -> JobSpec:
+    def _resolve_now(self, context: Context) -> JobReference:
         from airflow_batch_endpoints.config import settings
         from airflow_batch_endpoints.documents.job import request_from_conf
         from airflow_batch_endpoints.exceptions import UserError
@@ -142,7 +183,7 @@ class BatchWorkerOperator(BaseOperator):
         run = context["dag_run"]
         parameters = self.request if self.request is not None else dict(context["params"])
         try:
-            return resolve(
+            spec = resolve(
                 Registry(TaskStore()),
                 request_from_conf(self.endpoint, parameters),
                 job=self._job_name(context),
@@ -150,15 +191,42 @@ class BatchWorkerOperator(BaseOperator):
                 settings=settings(),
                 find_job=lambda name: self._find_job(context, name),
             )
+            if self.request is not None and spec.type != "model":
+                raise UserError(
+                    f"deployment {spec.deployment!r} has tasks of its own, which only the DAG of endpoint {self.endpoint!r} "
+                    "has; name a deployment of type: model here, or invoke the endpoint with BatchInvokeOperator"
+                )
         except UserError as error:
             context["ti"].xcom_push(ERROR, str(error))
             raise AirflowFailException(str(error)) from None
+        return spec
+
+    def _skip_others(self, deployment: str) -> None:
+        """Skip the tasks that only other deployments have, so that no process is started to find out that it is one of them.
+
+        What the index does not know of skips itself.
+        """
+        from airflow.sdk import Variable
+        from airflow.sdk.execution_time.comms import SkipDownstreamTasks
+        from airflow.sdk.execution_time.task_runner import SUPERVISOR_COMMS
+
+        from airflow_batch_endpoints.registry.registry import INDEX, index_of
+
+        entry = index_of(Variable.get(INDEX, default=None)).get(self.endpoint) or {}
+        others = [
+            task
+            for name, found in (entry.get("deployments") or {}).items()
+            if name != deployment
+            for task in tasks.task_ids(name, found)
+        ]
+        for start in range(0, len(others), _SKIPPED_AT_ONCE):
+            SUPERVISOR_COMMS.send(SkipDownstreamTasks(tasks=list(others[start : start + _SKIPPED_AT_ONCE])))
 
     def _find_job(self, context: Context, name: str) -> JobReference | None:
         """Return what another job of the endpoint was resolved to."""
         from airflow_batch_endpoints.jobs.spec import JobReference
 
-        found = context["ti"].xcom_pull(dag_id=dag_id(self.endpoint), run_id=name, task_ids="plan", key=JOB)
+        found = context["ti"].xcom_pull(dag_id=dag_id(self.endpoint), run_id=name, task_ids=tasks.PLAN, key=JOB)
         return None if found is None else JobReference.model_validate(found)
 
     def _job_name(self, context: Context) -> str:
@@ -173,11 +241,12 @@ class BatchWorkerOperator(BaseOperator):
     # -- launching ----------------------------------------------------------------------------------------------------
 
     def _start(self, context: Context, job: dict[str, Any]) -> Any:
-        self._stop_if_canceled(context)
+        self._stop_if_asked(context)
         compute = self._launch(context, job)["compute"]
         self.log.info(
-            "%s of job %s of %s/%s on compute %s: %s -> %s",
-            self.command, job["job"], job["endpoint"], job["deployment"], compute["name"], job["input_uri"], job["output_uri"],
+            "%s%s of job %s of %s/%s on compute %s: %s -> %s",
+            self.command, f" {self.step}" if self.step else "", job["job"], job["endpoint"], job["deployment"], compute["name"],
+            job["input_uri"] or "no input", job["output_uri"],
         )  # fmt: skip
         if compute["type"] == "local":
             return self._finish(context, job, self._run_here(context, job))
@@ -185,17 +254,26 @@ class BatchWorkerOperator(BaseOperator):
 
     def _launch(self, context: Context, job: dict[str, Any]) -> dict[str, Any]:
         """Return how this instance is launched: as its job says, or by the fallback it has gone to."""
-        launch = job["launch"]
+        launch = self._pinned_launch(job)
         has_fallen_back = launch["fallback"] and context["task_state_store"].get(_fallback_key(context))
         return dict(launch["fallback"] if has_fallen_back else launch)
+
+    def _pinned_launch(self, job: dict[str, Any]) -> dict[str, Any]:
+        return dict(job["launch"] if self.step is None else job["steps"][self.step])
 
     def _run_here(self, context: Context, job: dict[str, Any]) -> Outcome:
         report = _ProgressReport(context)
         self._worker = LocalWorker(
-            worker_arguments(self.command, job, submission=submission_of(context), instance=self.instance),
-            environment={**self._local_environment(), **self._variables(job)},
+            worker_arguments(
+                self.command, job, submission=submission_of(context), instance=self.instance, step=self.step
+            ),
+            environment={
+                **self._local_environment(),
+                **self._access(self._launch(context, job)),
+                **self._variables(job),
+            },
             on_progress=report,
-            on_tick=lambda: self._stop_if_canceled(context),
+            on_tick=lambda: self._stop_if_asked(context),
         )
         outcome = self._worker.run()
         report.flush()
@@ -208,7 +286,7 @@ class BatchWorkerOperator(BaseOperator):
         from airflow_batch_endpoints.triggers.pod import Watch
 
         told = {name: job[name] for name in _REFERENCE}
-        reference = JobReference.model_validate({**told, "launch": self._launch(context, job)})
+        reference = JobReference.model_validate({**told, "launch": self._launch(context, job), "steps": {}})
         compute, is_score = reference.launch.kubernetes, self.command == "score"
         # Said at every start: a new try begins with what the one before said wiped out.
         context["ti"].xcom_push(COMPUTE, compute.name)
@@ -217,12 +295,14 @@ class BatchWorkerOperator(BaseOperator):
             job=reference,
             command=self.command,
             instance=self.instance if is_score else None,
+            step=self.step,
             environment=self._variables(job),
             watch=Watch(
                 endpoint=reference.endpoint,
                 job=str(context["dag_run"].run_id),
                 submission=submission_of(context),
                 seconds=settings().pod_watch_seconds,
+                heeds_failures=self.step is not None,
                 siblings=self.task_id if is_score else None,
                 fallback_after=compute.fallback.after_seconds if compute.fallback else None,
             ),
@@ -235,8 +315,11 @@ class BatchWorkerOperator(BaseOperator):
 
         options = settings()
         variables = {"BATCH_ENDPOINTS_LEASE_SECONDS": str(options.lease_seconds)}
-        if self.command == "plan":
-            variables["BATCH_ENDPOINTS_JOB_SPEC"] = json.dumps(job)
+        if self._plans_job:
+            try:
+                variables[handing.VARIABLE] = handing.pack(json.dumps(job))
+            except ValueError as error:
+                raise AirflowFailException(str(error)) from None
         if options.public_mlflow_tracking_uri:
             variables["MLFLOW_TRACKING_URI"] = options.public_mlflow_tracking_uri
         return variables
@@ -259,16 +342,59 @@ class BatchWorkerOperator(BaseOperator):
             chosen["MLFLOW_TRACKING_URI"] = options.mlflow_tracking_uri
         return chosen
 
+    def _access(self, launch: dict[str, Any]) -> dict[str, str]:
+        """Return the credentials of the data stores that the job names: from connections to the worker, and nowhere else."""
+        names = launch.get("connections") or ()
+        if not names:
+            return {}
+        from airflow.sdk import BaseHook
+        from airflow.sdk.exceptions import AirflowNotFoundException
+
+        from airflow_batch_endpoints.computes import credentials
+        from airflow_batch_endpoints.exceptions import UserError
+
+        try:
+            return credentials.variables({name: BaseHook.get_connection(name) for name in names})
+        except (UserError, AirflowNotFoundException) as error:
+            raise AirflowFailException(f"a data store of the job cannot be reached: {error}") from None
+
     def _fall_back(self, context: Context, job: dict[str, Any], why: str) -> None:
         """Remember that this instance goes to the fallback, for this submission of the job."""
-        name = job["launch"]["fallback"]["compute"]["name"]
+        name = self._pinned_launch(job)["fallback"]["compute"]["name"]
         self.log.warning("going on with compute %s: %s", name, why)
         context["task_state_store"].set(_fallback_key(context), name, retention=NEVER_EXPIRE)
 
-    def _stop_if_canceled(self, context: Context) -> None:
-        reason = cancellation(self.endpoint, str(context["dag_run"].run_id), submission_of(context))
-        if reason is not None:
-            raise AirflowFailException(f"the job was canceled: {reason}")
+    def _stop_if_asked(self, context: Context) -> None:
+        stop_if_asked(context, self.endpoint, heeds_failures=self.step is not None)
+
+    # -- without a worker ---------------------------------------------------------------------------------------------
+
+    def _done_before(self, context: Context) -> dict[str, Any] | None:
+        """Return the result of a parallel step whose ``plan`` found it done already, for what comes after that."""
+        if self.step is None or self.command not in ("score", "publish"):
+            return None
+        planner = f"{self.task_id.rpartition('.')[0]}.{tasks.PARALLEL}{tasks.PLAN}"
+        found = context["ti"].xcom_pull(task_ids=planner, key=SUMMARY) or {}
+        if found.get("state") != "Completed":
+            return None
+        if self.command == "publish":
+            context["ti"].xcom_push(SUMMARY, found)
+        return dict(found)
+
+    def _without_worker(self, context: Context, job: dict[str, Any]) -> Any:
+        """Plan or publish a job that is a run of another DAG: the task that waits for that run does all there is to do."""
+        if self.command == "plan":
+            context["ti"].xcom_push(SUMMARY, {"instances": 0})
+            return []
+        task = f"{tasks.group_id(job['deployment'])}.{tasks.OTHER_DAG}"
+        result = context["ti"].xcom_pull(task_ids=task, key=SUMMARY) or {}
+        if result.get("state") != "Completed":
+            sentence = (
+                context["ti"].xcom_pull(task_ids=task, key=ERROR) or f"task {task} has not succeeded; see its log"
+            )
+            context["ti"].xcom_push(ERROR, sentence)
+            raise AirflowFailException(sentence)
+        return self._announce(context, job, dict(result))
 
     # -- the end ------------------------------------------------------------------------------------------------------
 
@@ -282,25 +408,68 @@ class BatchWorkerOperator(BaseOperator):
             self.defer(trigger=TimeDeltaTrigger(timedelta(seconds=QUOTA_SECONDS)), method_name="ask_again")
         if outcome.verdict != "done":
             ti.xcom_push(ERROR, outcome.sentence)
+            is_over = outcome.verdict == "failed" or ti.try_number > ti.max_tries
+            if self.step is not None and is_over:
+                self._stop_other_steps(context)
             raise (AirflowFailException if outcome.verdict == "failed" else AirflowException)(outcome.sentence)
-        if self.command == "plan":
-            ti.xcom_push(SUMMARY, outcome.result)
-            return [{"instance": instance} for instance in range(int(outcome.result["instances"]))]
-        if self.command == "publish":
+        if self._publishes_job:
+            self._register(context, job)
             return self._announce(context, job, outcome.result)
-        return outcome.result
+        if self.command != "score":
+            ti.xcom_push(SUMMARY, outcome.result)
+        if self.command != "plan":
+            return outcome.result
+        instances = int(outcome.result["instances"])
+        if self.step is not None:
+            # Were none mapped, score would be skipped, and with it all that comes after this step.
+            instances = max(instances, 1)
+        return [{"instance": instance} for instance in range(instances)]
+
+    def _stop_other_steps(self, context: Context) -> None:
+        """Ask the other steps to stop after this one failed for good, unless the deployment wants them to go on."""
+        if details(context, self.plan_task_id).get("continue_on_step_failure") is False:
+            request_stop(self.endpoint, str(context["dag_run"].run_id), submission_of(context), str(self.step))
+
+    def _register(self, context: Context, job: dict[str, Any]) -> None:
+        """Register outputs as versions of data assets, and tell of the new ones. Done again, it finds what it did."""
+        if not job.get("output_assets"):
+            return
+        from airflow_batch_endpoints.exceptions import UserError
+        from airflow_batch_endpoints.registry.outputs import register
+        from airflow_batch_endpoints.registry.registry import Registry
+        from airflow_batch_endpoints.registry.task import TaskStore
+
+        try:
+            made = register(Registry(TaskStore(), user=job["invoker"]), job["output_assets"])
+        except UserError as error:
+            context["ti"].xcom_push(ERROR, str(error))
+            raise AirflowFailException(
+                f"the output is published, but not registered as a data asset: {error}"
+            ) from None
+        announce_data(context, made)
 
     def _announce(self, context: Context, job: dict[str, Any], result: dict[str, Any]) -> dict[str, Any]:
-        """Tell of the predictions: as the job's summary, and as an event of their asset."""
+        """Tell of what was made: as the job's summary, and as an event of the asset that each output is."""
         told = ("endpoint", "deployment", "job", "input_uri", "output_uri")
         summary = {**{name: job[name] for name in told}, **result}
         context["ti"].xcom_push(SUMMARY, summary)
-        asset = Asset(name=asset_name(job["endpoint"], job["output_uri"]), uri=job["output_uri"])
-        counts = {name: result.get(name) for name in ("listed", "succeeded", "failed", "rows")}
-        context["outlet_events"][alias(job["endpoint"])].add(
-            asset, extra={"job": job["job"], "deployment": job["deployment"], **counts}
-        )
+        counts: dict[str, Any] = {
+            name: result[name] for name in ("listed", "succeeded", "failed", "rows") if name in result
+        }
+        for name, uri in self._outputs(context, job).items():
+            asset = Asset(name=asset_name(job["endpoint"], uri), uri=uri)
+            extra: dict[str, Any] = {"job": job["job"], "deployment": job["deployment"], **counts}
+            if name:
+                extra["output"] = name
+            context["outlet_events"][alias(job["endpoint"])].add(asset, extra=extra)
         return summary
+
+    def _outputs(self, context: Context, job: dict[str, Any]) -> dict[str, str]:
+        """Return the URIs of what was made by name; a model's predictions have none."""
+        if job["type"] == "model":
+            return {"": job["output_uri"]}
+        found = details(context, self.plan_task_id).get("outputs") or {}
+        return {name: output["uri"] for name, output in found.items()}
 
 
 class _ProgressReport:
@@ -322,9 +491,24 @@ class _ProgressReport:
             self._last, self._pending = time.monotonic(), None
 
 
-def submission_of(context: Context) -> str:
-    """Return what tells this submission of a run from those before it was cleared."""
-    return str(context["dag_run"].clear_number or 0)
+def job_details(spec: dict[str, Any]) -> dict[str, Any]:
+    """Return what a job consists of that is not of a model: a pipeline's steps with what they wait for, or another DAG's run."""
+    if spec["type"] == "dag":
+        return {"dag_id": spec["dag_id"], "inputs": spec["inputs"]}
+    sources = {step["name"]: [given["source"] for given in step["inputs"].values()] for step in spec["graph"]}
+    return {
+        "inputs": spec["inputs"],
+        "outputs": {name: {"type": output["type"], "uri": output["uri"]} for name, output in spec["outputs"].items()},
+        "continue_on_step_failure": spec["continue_on_step_failure"],
+        "steps": [
+            {
+                "name": step["name"],
+                "after": sorted({source["step"] for source in sources[step["name"]] if source is not None}),
+                "parallel": step["mini_batches"] is not None,
+            }
+            for step in spec["graph"]
+        ],
+    }
 
 
 def _fallback_key(context: Context) -> str:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any
 from urllib.parse import unquote
@@ -10,20 +11,41 @@ from urllib.parse import unquote
 from airflow_batch_endpoints.computes.kubernetes import pod, security
 from airflow_batch_endpoints.config import Settings
 from airflow_batch_endpoints.documents.base import Document
-from airflow_batch_endpoints.documents.compute import KubernetesCompute, LocalCompute, PodResources, in_bytes
-from airflow_batch_endpoints.documents.deployment import DeploymentSettings, ModelDeployment
+from airflow_batch_endpoints.documents.compute import (
+    EnvironmentSource,
+    KubernetesCompute,
+    LocalCompute,
+    ObjectReference,
+    PodResources,
+    in_bytes,
+)
+from airflow_batch_endpoints.documents.datastore import Datastore
+from airflow_batch_endpoints.documents.deployment import DeploymentSettings, ModelDeployment, Resources
 from airflow_batch_endpoints.exceptions import ReachError, UserError
 from airflow_batch_endpoints.jobs.launch import Launch
-from airflow_batch_endpoints.jobs.spec import JobSpec
 from airflow_batch_endpoints.registry.registry import Registry
 
 
-def pin(
-    registry: Registry, deployment: ModelDeployment, compute: Document, *, invoker: str | None, settings: Settings
-) -> Launch:
-    """Return how the workers of a job are launched.
+@dataclass(frozen=True)
+class Work:
+    """What is to be launched, as far as its document has a say in it."""
 
-    :param compute: the compute of the deployment.
+    what: str
+    """For messages."""
+    image: str | None = None
+    resources: Resources | None = None
+
+
+def work_of(deployment: ModelDeployment) -> Work:
+    """Return the work of a model deployment."""
+    image = deployment.environment.image if deployment.environment is not None else None
+    return Work(f"deployment {deployment.name!r}", image, deployment.resources)
+
+
+def pin(registry: Registry, work: Work, compute: Document, *, invoker: str | None, settings: Settings) -> Launch:
+    """Return how the workers of a job, or of one of its steps, are launched.
+
+    :param compute: where.
     :param invoker: who asked, as Airflow knows them.
     :raises UserError: the compute is switched off here, or lacks what a pod needs, or does not serve this invoker.
     """
@@ -42,32 +64,49 @@ def pin(
                 f"compute {compute.name!r} falls back to {compute.fallback.compute!r}, which must be of type kubernetes and "
                 "have no fallback of its own"
             )
-        fallback = _pod_launch(other, deployment, invoker, settings)
-    return _pod_launch(compute, deployment, invoker, settings).model_copy(update={"fallback": fallback})
+        fallback = _pod_launch(other, work, invoker, settings)
+    return _pod_launch(compute, work, invoker, settings).model_copy(update={"fallback": fallback})
 
 
-def _pod_launch(
-    compute: KubernetesCompute, deployment: ModelDeployment, invoker: str | None, settings: Settings
-) -> Launch:
-    named = deployment.environment.image if deployment.environment is not None else None
-    image = named or compute.image
+def _pod_launch(compute: KubernetesCompute, work: Work, invoker: str | None, settings: Settings) -> Launch:
+    image = work.image or compute.image
     if image is None:
         raise UserError(
-            f"deployment {deployment.name!r} runs on compute {compute.name!r}, and neither names an image; set "
-            "environment.image of the deployment or image of the compute"
+            f"{work.what} runs on compute {compute.name!r}, and neither names an image; set environment.image, or image of the "
+            "compute"
         )
+    asked = work.resources or Resources()
     launch = Launch(
         compute=compute,
         image=image,
         resources=PodResources(
-            requests={**compute.resources.requests, **deployment.resources.requests},
-            limits={**compute.resources.limits, **deployment.resources.limits},
+            requests={**compute.resources.requests, **asked.requests},
+            limits={**compute.resources.limits, **asked.limits},
         ),
         service_account=service_account(compute, invoker),
     )
     if not settings.allow_unrestricted_pods and (found := security.weaknesses_of_launch(launch)):
         raise UserError(f"the pods of compute {compute.name!r} are not restricted enough: {'; '.join(found)}")
     return launch
+
+
+def with_access(launch: Launch, datastores: Iterable[Datastore]) -> Launch:
+    """Return how workers are launched that read or write in data stores: with the names of what gives them access.
+
+    :param datastores: those that the job names; a store that names no secret is reached with the compute's own access.
+    """
+    stores = list(datastores)
+    if not isinstance(launch.compute, KubernetesCompute):
+        found = dict.fromkeys(store.conn_id for store in stores if store.conn_id is not None)
+        return launch.model_copy(update={"connections": tuple(dict.fromkeys((*launch.connections, *found)))})
+    secrets = dict.fromkeys(store.secret_name for store in stores if store.secret_name is not None)
+    sources = [EnvironmentSource(secretRef=ObjectReference(name=name)) for name in secrets]
+    known = launch.compute.env_from
+    compute = launch.compute.model_copy(
+        update={"env_from": (*known, *(source for source in sources if source not in known))}
+    )
+    fallback = None if launch.fallback is None else with_access(launch.fallback, stores)
+    return launch.model_copy(update={"compute": compute, "fallback": fallback})
 
 
 def service_account(compute: KubernetesCompute, invoker: str | None) -> str | None:
@@ -101,37 +140,37 @@ def local_memory(launch: Launch) -> int | None:
     return in_bytes(compute.memory) if isinstance(compute, LocalCompute) and compute.memory is not None else None
 
 
-def require_shared_storage(spec: JobSpec) -> None:
+def require_shared_storage(launch: Launch, places: Iterable[tuple[str, str]]) -> None:
     """Refuse files of one machine for pods, which would read and write their own.
 
+    :param places: what workers read and write, each with its URI.
     :raises ReachError: a ``file:`` URI is on no volume of the compute.
     """
-    if not isinstance(spec.launch.compute, KubernetesCompute):
-        return
-    for launch in (spec.launch, spec.launch.fallback):
-        if launch is None:
+    for what, uri in places:
+        name = _without_volume(launch, uri)
+        if name is not None:
+            raise ReachError(
+                f"{what} {uri} is a file of this machine, and compute {name!r} has no volume there; use object storage, or "
+                "mount a shared volume at the same path (volumes and volume_mounts of the compute)"
+            )
+
+
+def is_shared(launch: Launch, uri: str) -> bool:
+    """Tell whether workers see what is at a URI, wherever they are launched."""
+    return _without_volume(launch, uri) is None
+
+
+def _without_volume(launch: Launch, uri: str) -> str | None:
+    """Return the compute on which a file of this machine is on no volume."""
+    if not uri.startswith("file://"):
+        return None
+    path = PurePosixPath(unquote(uri.removeprefix("file://")))
+    for each in (launch, launch.fallback):
+        if each is None or not isinstance(each.compute, KubernetesCompute):
             continue
-        mounts = [PurePosixPath(path) for path in _mounts(launch.kubernetes)]
-        for what, uri in _places(spec):
-            path = PurePosixPath(unquote(uri.removeprefix("file://")))
-            if uri.startswith("file://") and not any(path.is_relative_to(mount) for mount in mounts):
-                raise ReachError(
-                    f"{what} {uri} is a file of this machine, and compute {launch.compute.name!r} has no volume there; use object "
-                    "storage, or mount a shared volume at the same path (volumes and volume_mounts of the compute)"
-                )
-
-
-def _places(spec: JobSpec) -> Iterator[tuple[str, str]]:
-    yield "input", spec.input_uri
-    yield "output", spec.output_uri
-    if spec.replay is not None:
-        yield f"output of job {spec.replay.job!r}", spec.replay.output_uri
-    if spec.model_uri is not None:
-        yield "model", spec.model_uri
-    if spec.code_uri is not None:
-        yield "code", spec.code_uri
-    if isinstance(spec.conda_file, str):
-        yield "conda file", spec.conda_file
+        if not any(path.is_relative_to(PurePosixPath(mount)) for mount in _mounts(each.compute)):
+            return each.compute.name
+    return None
 
 
 def _mounts(compute: KubernetesCompute) -> Iterable[str]:

@@ -1,9 +1,9 @@
-"""The registry: which endpoints, deployments and computes there are, and the rules for changing them."""
+"""The registry: which endpoints, deployments, computes, data stores and assets there are, and the rules for changing them."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, TypeVar
@@ -11,25 +11,34 @@ from typing import Any, TypeVar
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
 from airflow_batch_endpoints.computes.kubernetes import security
+from airflow_batch_endpoints.documents.assets import AssetKind, ModelAsset, VersionedAsset
 from airflow_batch_endpoints.documents.base import Document, digest
+from airflow_batch_endpoints.documents.component import CommandComponent, ParallelComponent, PipelineComponent
 from airflow_batch_endpoints.documents.compute import BUILT_IN, Compute, KubernetesCompute
-from airflow_batch_endpoints.documents.deployment import ModelDeployment, PipelineDeployment
+from airflow_batch_endpoints.documents.datastore import Datastore
+from airflow_batch_endpoints.documents.deployment import ModelDeployment
 from airflow_batch_endpoints.documents.endpoint import Endpoint, EndpointDefaults
 from airflow_batch_endpoints.documents.loading import from_data
+from airflow_batch_endpoints.documents.pipeline import DagDeployment, PipelineDeployment
+from airflow_batch_endpoints.documents.references import Reference
 from airflow_batch_endpoints.exceptions import ConflictError, DocumentError, NotFoundError, Problem, StaleError
 from airflow_batch_endpoints.jobs.launch import Launch
+from airflow_batch_endpoints.pipelines.check import problems_of
+from airflow_batch_endpoints.registry import components, references, versions
 from airflow_batch_endpoints.registry.store import PREFIX, DocumentStore, LostRaceError
+from airflow_batch_endpoints.registry.versions import Versions
 
 INDEX = f"{PREFIX}index"
 """What DAG parsing and pages need of every endpoint; a cache, never trusted when a job runs."""
 
 ENDPOINT, DEPLOYMENT, COMPUTE = f"{PREFIX}endpoint.", f"{PREFIX}deployment.", f"{PREFIX}compute."
+DATASTORE = f"{PREFIX}datastore."
 """How the keys of the kinds of documents begin."""
 RACES = 20
 """How many writers may be faster than a change before it gives up."""
 
 T = TypeVar("T")
-Deployment = ModelDeployment | PipelineDeployment
+Deployment = ModelDeployment | PipelineDeployment | DagDeployment
 
 
 @dataclass(frozen=True)
@@ -105,7 +114,7 @@ class Registry:
     def deployment(self, endpoint: str, name: str) -> Stored:
         """Return a deployment of an endpoint. :raises NotFoundError: when there is none."""
         key, what = f"{DEPLOYMENT}{endpoint}.{name}", f"deployment {name!r} of endpoint {endpoint!r}"
-        return self._require(key, ModelDeployment | PipelineDeployment, what, lambda: self.deployment_names(endpoint))
+        return self._require(key, Deployment, what, lambda: self.deployment_names(endpoint))
 
     def compute(self, name: str) -> Stored:
         """Return a compute; ``local`` is there without being applied. :raises NotFoundError: when there is none."""
@@ -126,6 +135,46 @@ class Registry:
         """Return the names of all computes."""
         return sorted({BUILT_IN.name, *(key.removeprefix(COMPUTE) for key in self._store.keys(COMPUTE))})
 
+    def datastore(self, name: str) -> Stored:
+        """Return a data store. :raises NotFoundError: when there is none."""
+        return self._require(DATASTORE + name, Datastore, f"data store {name!r}", self.datastore_names)
+
+    def datastore_names(self) -> list[str]:
+        """Return the names of all data stores."""
+        return [key.removeprefix(DATASTORE) for key in self._store.keys(DATASTORE)]
+
+    def asset(self, kind: AssetKind, name: str, version: str | None = None) -> Stored:
+        """Return a version of an asset.
+
+        :param version: ``None`` for the newest that is not archived.
+        :raises NotFoundError: when there is none.
+        """
+        found = self.versions(kind, name)
+        version = version or found.latest
+        if not found.versions:
+            known = ", ".join(self.asset_names(kind)) or "none"
+            raise NotFoundError(f"there is no {kind} {name!r}; there is: {known}. Apply its document first")
+        if version not in found.versions:
+            known = ", ".join(found.versions)
+            which = (
+                f"version {version!r} of {kind} {name!r}"
+                if version
+                else f"version of {kind} {name!r} that is not archived"
+            )
+            raise NotFoundError(f"there is no {which}; there is: {known}")
+        key = versions.version_key(kind, name, version)
+        return self._require(key, VersionedAsset, f"{kind} {name}:{version}", lambda: found.versions)
+
+    def versions(self, kind: AssetKind, name: str) -> Versions:
+        """Return which versions of an asset there are."""
+        key = versions.list_key(kind, name)
+        return versions.decode(key, self._store.get(key))
+
+    def asset_names(self, kind: AssetKind) -> list[str]:
+        """Return the names of all assets of a kind."""
+        prefix = versions.list_key(kind, "")
+        return [name for key in self._store.keys(prefix) if ":" not in (name := key.removeprefix(prefix))]
+
     def _require(self, key: str, kind: Any, what: str, names: Callable[[], Iterable[str]]) -> Stored:
         stored = self._get(key, kind)
         if stored is None:
@@ -144,11 +193,12 @@ class Registry:
     ) -> list[tuple[str, Document]]:
         """Create or update documents, all or none.
 
-        :param documents: endpoints, deployments and computes, in any order.
+        :param documents: endpoints, deployments, computes, data stores and assets, in any order.
         :param set_default: make the (one) deployment among them the default of its endpoint.
         :param expected: what the documents must be now.
-        :return: what was done to each: ``created``, ``updated`` or ``unchanged``.
+        :return: what was done to each, ``created``, ``updated`` or ``unchanged``, and the document as it is kept now.
         :raises DocumentError: when they do not fit together, or do not fit what is there.
+        :raises ConflictError: when a version of an asset has another content already.
         :raises StaleError: when one is not what was expected.
         """
         documents = list(documents)
@@ -157,10 +207,13 @@ class Registry:
             found = f"needs exactly one deployment, found {len(deployments)}; use set-default"
             raise DocumentError([Problem("apply", "--set-default", found)])
 
-        def decide(change: _Change) -> list[tuple[str, Document]]:
+        def decide(change: Change) -> list[tuple[str, Document]]:
             for document in documents:
                 change.require(key_of(document), expected)
-            done = [(change.put(document), document) for document in documents]
+            # What names others comes after them: those may be among the documents.
+            order = sorted(documents, key=_rank)
+            results = {id(document): change.put(document) for document in order}
+            done = [results[id(document)] for document in documents]
             if set_default:
                 change.set_default(deployments[0].endpoint_name, deployments[0].name)
             change.check()
@@ -174,7 +227,7 @@ class Registry:
         :param expected: what the endpoint must be now.
         """
 
-        def decide(change: _Change) -> None:
+        def decide(change: Change) -> None:
             self.deployment(endpoint, deployment)
             change.require(ENDPOINT + endpoint, expected)
             change.set_default(endpoint, deployment)
@@ -187,7 +240,7 @@ class Registry:
         :raises ConflictError: while jobs of it are running.
         """
 
-        def decide(change: _Change) -> None:
+        def decide(change: Change) -> None:
             self.endpoint(name)
             if self._has_running_jobs(name):
                 raise ConflictError(f"endpoint {name!r} has running jobs; cancel them or wait, then delete it")
@@ -204,7 +257,7 @@ class Registry:
         :raises ConflictError: when it is its endpoint's default.
         """
 
-        def decide(change: _Change) -> None:
+        def decide(change: Change) -> None:
             self.deployment(endpoint, name)
             owner = self.endpoint(endpoint).document
             if isinstance(owner, Endpoint) and owner.defaults.deployment_name == name:
@@ -223,13 +276,12 @@ class Registry:
         :raises ConflictError: while deployments name it.
         """
 
-        def decide(change: _Change) -> None:
+        def decide(change: Change) -> None:
             self.compute(name)
             users = [
                 f"{endpoint}/{deployment}"
-                for endpoint in self.endpoint_names()
-                for deployment in self.deployment_names(endpoint)
-                if getattr(self.deployment(endpoint, deployment).document, "compute", None) == name
+                for endpoint, deployment, document in self._deployments()
+                if any(used == name for _, used in _computes_of(document))
             ]
             if users:
                 raise ConflictError(f"compute {name!r} is used by {', '.join(users)}; change or delete those first")
@@ -238,7 +290,69 @@ class Registry:
 
         self._change(decide)
 
-    def _change(self, decide: Callable[[_Change], T]) -> T:
+    def delete_datastore(self, name: str, *, expected: Expected = ANYTHING) -> None:
+        """Delete a data store.
+
+        :raises ConflictError: while deployments or assets name it.
+        """
+
+        def decide(change: Change) -> None:
+            self.datastore(name)
+            users = self._users(lambda document: references.names_datastore(document, name))
+            if users:
+                raise ConflictError(f"data store {name!r} is used by {', '.join(users)}; change or delete those first")
+            change.require(DATASTORE + name, expected)
+            change.delete(DATASTORE + name)
+
+        self._change(decide)
+
+    def archive_asset(self, kind: AssetKind, name: str, version: str, *, is_archived: bool = True) -> None:
+        """Archive a version of an asset: it is the newest no longer, but still found by its number. Or take that back."""
+
+        def decide(change: Change) -> None:
+            self.asset(kind, name, version)
+            change.set_versions(kind, name, change.versions(kind, name).with_archived(version, is_archived))
+
+        self._change(decide)
+
+    def delete_asset(self, kind: AssetKind, name: str, version: str, *, expected: Expected = ANYTHING) -> None:
+        """Delete a version of an asset. Jobs have pinned what it stood for and go on; files stay where they are.
+
+        :raises ConflictError: while deployments or components name it.
+        """
+
+        def decide(change: Change) -> None:
+            self.asset(kind, name, version)
+            is_latest = self.versions(kind, name).latest == version
+            users = self._users(
+                lambda document: references.names_asset(document, kind, name, version, is_latest=is_latest)
+            )
+            if users:
+                raise ConflictError(
+                    f"{kind} {name}:{version} is used by {', '.join(users)}; change or delete those first, or archive it"
+                )
+            key = versions.version_key(kind, name, version)
+            change.require(key, expected)
+            change.delete(key)
+            change.set_versions(kind, name, change.versions(kind, name).without(version))
+
+        self._change(decide)
+
+    def _deployments(self) -> Iterator[tuple[str, str, Document]]:
+        for endpoint in self.endpoint_names():
+            for deployment in self.deployment_names(endpoint):
+                yield endpoint, deployment, self.deployment(endpoint, deployment).document
+
+    def _users(self, names: Callable[[Document], bool]) -> list[str]:
+        """Return which deployments and assets name something."""
+        users = [f"deployment {endpoint}/{name}" for endpoint, name, document in self._deployments() if names(document)]
+        for kind in versions.KINDS:
+            for name in self.asset_names(kind):
+                found = self.versions(kind, name).versions
+                users += [f"{kind} {name}:{each}" for each in found if names(self.asset(kind, name, each).document)]
+        return users
+
+    def _change(self, decide: Callable[[Change], T]) -> T:
         """Read, decide and write; when somebody else wrote in between, do it all again on what is there now."""
         for attempt in Retrying(
             retry=retry_if_exception_type(LostRaceError),
@@ -247,7 +361,7 @@ class Registry:
             reraise=True,
         ):
             with attempt:
-                change = _Change(self, self._store)
+                change = Change(self, self._store)
                 done = decide(change)
                 change.commit()
         return done
@@ -264,14 +378,55 @@ class Registry:
         )
 
 
-class _Change:
-    """A set of changes that are written together."""
+class Change:
+    """A set of changes that are written together.
+
+    :param registry: what is there.
+    :param store: where it is kept.
+    """
 
     def __init__(self, registry: Registry, store: DocumentStore) -> None:
         self._registry = registry
         self._store = store
         self._expected: dict[str, str | None] = {}
         self._documents: dict[str, Document | None] = {}
+        self._versions: dict[str, Versions] = {}
+
+    def read(self, key: str) -> Document | None:
+        """Return a document as it will be; ``None`` when there is none, or one that cannot be read."""
+        try:
+            return self._read(key, Document)  # type: ignore[no-any-return]
+        except DocumentError:
+            return None
+
+    def asset(self, kind: AssetKind, reference: Reference) -> VersionedAsset | None:
+        """Return an asset as it will be."""
+        found = self.versions(kind, reference.name)
+        version = reference.version or found.latest
+        document = self.read(versions.version_key(kind, reference.name, version)) if version in found.versions else None
+        return document if isinstance(document, VersionedAsset) else None
+
+    def datastore(self, name: str) -> Datastore | None:
+        """Return a data store as it will be."""
+        document = self.read(DATASTORE + name)
+        return document if isinstance(document, Datastore) else None
+
+    def set(self, key: str, document: Document) -> None:
+        """Keep a document."""
+        self.read(key)
+        self._documents[key] = document
+
+    def versions(self, kind: str, name: str) -> Versions:
+        """Return the versions of an asset as they will be."""
+        key = versions.list_key(kind, name)
+        if key in self._versions:
+            return self._versions[key]
+        return versions.decode(key, self._expected.setdefault(key, self._store.get(key)))
+
+    def set_versions(self, kind: str, name: str, found: Versions) -> None:
+        """Keep the versions of an asset."""
+        self.versions(kind, name)
+        self._versions[versions.list_key(kind, name)] = found
 
     def _read(self, key: str, kind: Any) -> Any:
         """Return a document as it will be."""
@@ -283,19 +438,17 @@ class _Change:
     def require(self, key: str, expected: Expected) -> None:
         """Refuse a document that is not what a writer expects."""
         if expected != ANYTHING:
-            before = self._before(key)
+            before = self.read(key)
             expected.check(key.removeprefix(PREFIX), None if before is None else digest(before))
 
-    def _before(self, key: str) -> Document | None:
-        """Return a document as it is, ``None`` also for one that cannot be read: applying it again is what mends it."""
-        try:
-            return self._read(key, Document)  # type: ignore[no-any-return]
-        except DocumentError:
-            return None
-
-    def put(self, document: Document) -> str:
+    def put(self, document: Document) -> tuple[str, Document]:
+        """Keep a document, unless it is there. Returns what was done, and the document as it is kept."""
+        document = components.written_out(document, self)
+        if isinstance(document, VersionedAsset):
+            return versions.put(self, document)
         key = key_of(document)
-        before = self._before(key)
+        # One that cannot be read counts as none: applying it again is what mends it.
+        before = self.read(key)
         if (
             isinstance(document, Endpoint)
             and isinstance(before, Endpoint)
@@ -303,16 +456,21 @@ class _Change:
         ):
             # Applying an endpoint again must not take its default away: the document just doesn't speak of it.
             document = document.model_copy(update={"defaults": before.defaults})
+        if isinstance(document, ModelDeployment):
+            environment = components.environment(document.environment, self)
+            document = document.model_copy(update={"environment": environment})
         if before is not None and digest(before) == digest(document):
-            return "unchanged"
-        self._documents[key] = document
-        return "created" if self._expected[key] is None else "updated"
+            return "unchanged", document
+        self.set(key, document)
+        return "created" if self._expected[key] is None else "updated", document
 
     def delete(self, key: str) -> None:
+        """Delete a document."""
         self._expected.setdefault(key, self._store.get(key))
         self._documents[key] = None
 
     def set_default(self, endpoint: str, deployment: str) -> None:
+        """Make a deployment the default of its endpoint."""
         document = self._read(ENDPOINT + endpoint, Endpoint)
         if document is None:
             raise NotFoundError(
@@ -326,6 +484,8 @@ class _Change:
         """Refuse documents that name what is not there."""
         problems = []
         for document in self._documents.values():
+            if document is not None:
+                problems += references.check(document, self) + problems_of(document)
             if isinstance(document, Deployment):
                 problems += self._check_deployment(document)
             elif isinstance(document, KubernetesCompute):
@@ -343,15 +503,16 @@ class _Change:
         if self._read(ENDPOINT + document.endpoint_name, Endpoint) is None:
             message = f"there is no endpoint {document.endpoint_name!r}; apply its document first, or together"
             problems.append(Problem(source, "endpoint_name", message))
-        name = document.compute if isinstance(document, ModelDeployment) else document.settings.default_compute
-        name = name.removeprefix("azureml:") if name else None
-        if name and name != BUILT_IN.name and self._read(COMPUTE + name, Compute) is None:
-            known = ", ".join(self._registry.compute_names())
-            message = (
-                f"there is no compute {name!r}; there is: {known}. Apply a compute document of that name, such as "
-                f"{{name: {name}, type: local}}"
-            )
-            problems.append(Problem(source, "compute", message))
+        if isinstance(document, PipelineDeployment):
+            problems += components.check(document, self)
+        for field, name in _computes_of(document):
+            if name != BUILT_IN.name and self._read(COMPUTE + name, Compute) is None:
+                known = ", ".join(self._registry.compute_names())
+                message = (
+                    f"there is no compute {name!r}; there is: {known}. Apply a compute document of that name, such as "
+                    f"{{name: {name}, type: local}}"
+                )
+                problems.append(Problem(source, field, message))
         return problems
 
     def _check_compute(self, document: KubernetesCompute) -> list[Problem]:
@@ -375,22 +536,27 @@ class _Change:
 
     def commit(self) -> None:
         """Write the changes and what they make of the index."""
-        if not self._documents:
+        if not self._documents and not self._versions:
             return
-        changes = {
+        # Versions before the lists that name them, for stores that write one after another.
+        changes: dict[str, str | None] = {
             key: None if document is None else self._registry.encode(document)
             for key, document in self._documents.items()
         }
-        text = self._store.get(INDEX)
-        index = index_of(text)
-        for name in {name for key in changes if (name := _endpoint_of(key))}:
-            entry = self._entry(name)
-            if entry is None:
-                index.pop(name, None)
-            else:
-                index[name] = entry
-        changes[INDEX] = json.dumps(index, sort_keys=True)
-        self._store.write(changes, {**self._expected, INDEX: text})
+        changes |= {key: found.model_dump_json() if found.versions else None for key, found in self._versions.items()}
+        endpoints = {name for key in changes if (name := _endpoint_of(key))}
+        if endpoints:
+            text = self._store.get(INDEX)
+            index = index_of(text)
+            for name in endpoints:
+                entry = self._entry(name)
+                if entry is None:
+                    index.pop(name, None)
+                else:
+                    index[name] = entry
+            changes[INDEX] = json.dumps(index, sort_keys=True)
+            self._expected[INDEX] = text
+        self._store.write(changes, self._expected)
 
     def _entry(self, name: str) -> dict[str, Any] | None:
         endpoint = self._read(ENDPOINT + name, Endpoint)
@@ -403,11 +569,7 @@ class _Change:
         for deployment in sorted(names):
             document = self._read(prefix + deployment, Deployment)
             if document is not None:
-                deployments[deployment] = {
-                    "description": document.description,
-                    "compute": getattr(document, "compute", None),
-                    "type": document.type,
-                }
+                deployments[deployment] = _index_entry(document)
         return {
             "description": endpoint.description,
             "tags": endpoint.tags,
@@ -416,14 +578,54 @@ class _Change:
         }
 
 
+def _rank(document: Document) -> int:
+    """Return a number that is higher for documents that may name others."""
+    if isinstance(document, Deployment):
+        return 3
+    if isinstance(document, PipelineComponent):
+        return 2
+    return 1 if isinstance(document, CommandComponent | ParallelComponent) else 0
+
+
+def _computes_of(document: Document) -> Iterator[tuple[str, str]]:
+    """Return every compute that a deployment names, each with where it does."""
+    if isinstance(document, PipelineDeployment):
+        yield from components.computes_of(document)
+    elif isinstance(document, ModelDeployment) and document.compute is not None:
+        yield "compute", document.compute
+
+
+def _index_entry(document: Deployment) -> dict[str, Any]:
+    """Return what DAG parsing, the trigger form and pages need of a deployment."""
+    entry: dict[str, Any] = {"description": document.description, "type": document.type, "compute": None}
+    if isinstance(document, ModelDeployment):
+        entry["compute"] = document.compute
+    elif isinstance(document, PipelineDeployment):
+        entry["compute"] = document.settings.default_compute
+        entry |= components.index_entry(document)
+    else:
+        entry |= {
+            "dag_id": document.dag_id,
+            "inputs": {name: {"default": value} for name, value in document.inputs.items()},
+        }
+    return entry
+
+
 def described(result: str, document: Document) -> dict[str, str]:
     """Say of an applied document what it is, whose, and what was done to it."""
-    name = str(getattr(document, "name", ""))
+    name, version = str(getattr(document, "name", "")), str(getattr(document, "version", None) or "")
+    endpoint = ""
     if isinstance(document, Deployment):
         kind, endpoint = "deployment", document.endpoint_name
+    elif isinstance(document, Endpoint):
+        kind, endpoint = "endpoint", name
+    elif isinstance(document, VersionedAsset):
+        kind = versions.kind_of(document)
+    elif isinstance(document, ModelAsset):
+        kind = "model"
     else:
-        kind, endpoint = ("endpoint", name) if isinstance(document, Endpoint) else ("compute", "")
-    return {"kind": kind, "name": name, "endpoint": endpoint, "result": result}
+        kind = "datastore" if isinstance(document, Datastore) else "compute"
+    return {"kind": kind, "name": name, "version": version, "endpoint": endpoint, "result": result}
 
 
 def index_of(text: str | None) -> dict[str, Any]:
@@ -442,13 +644,23 @@ def _endpoint_of(key: str) -> str | None:
 
 
 def key_of(document: Document) -> str:
-    """Return the Variable that holds a document."""
+    """Return the Variable that holds a document; for an asset without a version the one that lists its versions.
+
+    A model has none, for MLflow keeps it; by this name the right to register one is asked for.
+    """
     if isinstance(document, Endpoint):
         return ENDPOINT + document.name
     if isinstance(document, Deployment):
         return f"{DEPLOYMENT}{document.endpoint_name}.{document.name}"
     if isinstance(document, Compute):
         return COMPUTE + document.name
+    if isinstance(document, Datastore):
+        return DATASTORE + document.name
+    if isinstance(document, ModelAsset):
+        return versions.list_key("model", document.name)
+    if isinstance(document, VersionedAsset):
+        kind, name, version = versions.kind_of(document), document.name, document.version
+        return versions.version_key(kind, name, version) if version else versions.list_key(kind, name)
     raise TypeError(f"{type(document).__name__} is not kept in the registry")
 
 

@@ -11,6 +11,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from airflow_batch_endpoints.database.models import RevisionRow
+from airflow_batch_endpoints.registry import versions
 from airflow_batch_endpoints.registry.registry import INDEX, Stored
 
 Change = Literal["created", "updated", "deleted", "found"]
@@ -23,7 +24,7 @@ def record(session: Session, changes: Mapping[str, str | None], *, user: str | N
     """
     now = datetime.now(UTC)
     for key, text in changes.items():
-        if key == INDEX:
+        if key == INDEX or versions.is_list(key):
             continue
         if text is None:
             session.add(RevisionRow(key=key, change="deleted", changed_by=user, changed_at=now))

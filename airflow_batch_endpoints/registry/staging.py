@@ -9,8 +9,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from airflow_batch_endpoints.documents.base import Document
-from airflow_batch_endpoints.documents.deployment import ModelDeployment, is_relative_path
+from airflow_batch_endpoints.documents.deployment import ModelDeployment
+from airflow_batch_endpoints.documents.paths import Beside, with_paths
 from airflow_batch_endpoints.exceptions import DocumentError, Problem
+from airflow_batch_endpoints.pipelines.check import require_sound
 from airflow_batch_endpoints.storage import open_store
 from airflow_batch_endpoints.storage.store import Store
 from airflow_batch_endpoints.storage.uris import join
@@ -21,30 +23,27 @@ _COMPLETE = ".complete"
 
 
 def stage(document: Document, base: Path, artifact_uri: str) -> Document:
-    """Copy what a deployment names by a relative path, and return the document that names the copies.
+    """Copy what a document names by a path, and return the document that names the copies.
 
     A copy is named by the digest of its content: the same files are copied once, a change never touches what a running
-    job uses.
+    job uses. A pipeline is checked before, so that nothing is copied for one that is refused.
 
     :param base: folder of the document.
     :param artifact_uri: where copies go.
+    :raises DocumentError: there is nothing to copy, or the document is a pipeline with problems.
     """
-    if not isinstance(document, ModelDeployment):
-        return document
-    changes: dict[str, object] = {}
-    if is_relative_path(document.model.path):
-        name = Path(os.path.normpath(document.model.path)).name
-        uri = _copy(base / document.model.path, artifact_uri, "model.path", is_code=False)
-        changes["model"] = document.model.model_copy(update={"path": uri, "name": document.model.name or name})
-    code = document.code_configuration
-    if code is not None and is_relative_path(code.code):
-        uri = _copy(base / code.code, artifact_uri, "code_configuration.code", is_code=True)
-        changes["code_configuration"] = code.model_copy(update={"code": uri})
-    environment = document.environment
-    if environment is not None and isinstance(environment.conda_file, str) and is_relative_path(environment.conda_file):
-        uri = _copy(base / environment.conda_file, artifact_uri, "environment.conda_file", is_code=False)
-        changes["environment"] = environment.model_copy(update={"conda_file": uri})
-    return document.model_copy(update=changes)
+    require_sound(document)
+
+    def copied(beside: Beside) -> str:
+        return _copy(base / beside.path, artifact_uri, beside.field, is_code=beside.is_code)
+
+    staged = with_paths(document, copied)
+    if isinstance(document, ModelDeployment) and isinstance(staged, ModelDeployment):
+        if staged.model.path != document.model.path and document.model.name is None:
+            # Scripts look for the model under the name that it had.
+            name = Path(os.path.normpath(document.model.path)).name
+            staged = staged.model_copy(update={"model": staged.model.model_copy(update={"name": name})})
+    return staged
 
 
 def _copy(source: Path, artifact_uri: str, field: str, *, is_code: bool) -> str:

@@ -12,7 +12,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from airflow_batch_endpoints.exceptions import ConflictError, NotFoundError, UserError
-from airflow_batch_endpoints.jobs.naming import dag_id, request_digest
+from airflow_batch_endpoints.jobs.naming import dag_id, other_run, request_digest
 from airflow_batch_endpoints.runs.dags import has_dag
 from airflow_batch_endpoints.runs.projection import CANCELED
 
@@ -91,15 +91,38 @@ def _create_run(
 
 def cancel(session: Session, endpoint: str, job: str, *, user: str) -> None:
     """Cancel a job: its run is set to failed, which stops its workers, and a note says why."""
-    from airflow.api.common.mark_tasks import set_dag_run_state_to_failed
-    from airflow.models.dagbag import DBDagBag
-
     run = find_run(session, endpoint, job)
     if run is None:
         raise NotFoundError(f"the run of job {job!r} of endpoint {endpoint!r} is gone")
+    if not _end(session, run, f"{CANCELED}{user}"):
+        raise NotFoundError(f"the DAG of endpoint {endpoint!r} is gone; its run cannot be ended this way")
+
+
+def end_other_run(session: Session, endpoint: str, job: str, dag: str) -> None:
+    """End the run of another DAG that a job consists of which has ended: a task of the job could not.
+
+    :param dag: id of that DAG. Only the run that is named after the job is ended.
+    """
+    run = session.scalar(
+        select(DagRun).where(
+            DagRun.dag_id == dag,
+            DagRun.run_id == other_run(endpoint, job),
+            DagRun.state.in_(["queued", "running"]),
+        )
+    )
+    if run is not None:
+        _end(session, run, f"ended with job {job} of batch endpoint {endpoint}")
+
+
+def _end(session: Session, run: DagRun, note: str) -> bool:
+    """Set a run to failed, with a note that says why; return whether its DAG is still there to do so."""
+    from airflow.api.common.mark_tasks import set_dag_run_state_to_failed
+    from airflow.models.dagbag import DBDagBag
+
     dag = DBDagBag().get_dag_for_run(run, session=session)
     if dag is None:
-        raise NotFoundError(f"the DAG of endpoint {endpoint!r} is gone; its run cannot be ended this way")
-    run.note = f"{CANCELED}{user}"
+        return False
+    run.note = note
     session.flush()
-    set_dag_run_state_to_failed(dag=dag, run_id=job, commit=True, session=session)
+    set_dag_run_state_to_failed(dag=dag, run_id=run.run_id, commit=True, session=session)
+    return True

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
@@ -15,6 +14,7 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from airflow_batch_endpoints.jobs.naming import DAG_PREFIX, cancel_key
+from airflow_batch_endpoints.jobs.stopping import read_stop
 from airflow_batch_endpoints.runs.projection import SAID, RunFacts
 
 _COLUMNS = (
@@ -99,10 +99,7 @@ def _cancel_requests(session: Session, runs: Sequence[Any]) -> dict[int, str]:
     requests = {}
     for variable in session.scalars(select(Variable).where(Variable.key.in_(keys))):
         run = keys[variable.key]
-        try:
-            request = json.loads(variable.get_val() or "{}")
-        except ValueError:
-            continue
-        if isinstance(request, dict) and str(request.get("submission")) == str(run.clear_number or 0):
-            requests[run.id] = str(request.get("reason"))
+        stop = read_stop(variable.get_val(), str(run.clear_number or 0))
+        if stop is not None and stop.failed_step is None:
+            requests[run.id] = stop.reason
     return requests

@@ -7,11 +7,12 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
 
+from airflow_batch_endpoints.jobs import tasks
 from airflow_batch_endpoints.jobs.states import TERMINAL, job_state
 
 CANCELED = "canceled by "
 """How the note of a canceled run begins."""
-SAID = ("job", "summary", "progress", "error", "compute")
+SAID = ("job", "details", "summary", "progress", "error", "compute")
 """Keys of the XComs that tasks leave."""
 UNFINISHED = frozenset({"running", "restarting", "deferred", "queued", "scheduled"})
 LAST_WORDS = timedelta(seconds=15)
@@ -75,7 +76,11 @@ def project(facts: RunFacts, now: datetime) -> dict[str, Any]:
         "input": text(job.get("input_uri") or facts.conf.get("input")),
         "output": text(job.get("output_uri")),
         "request": dict(facts.conf),
-        **_counts(planned, published, said.get(("score", "progress"), [])),
+        **(
+            _counts(planned, published, said.get(("score", "progress"), []))
+            if job.get("type", "model") == "model"
+            else dict.fromkeys(("listed", "shards", *_COUNTS))
+        ),
         "error": text(_error(said, state, facts.cancel_request or facts.note)),
         "created_at": facts.created,
         "started_at": facts.started,
@@ -83,6 +88,13 @@ def project(facts: RunFacts, now: datetime) -> dict[str, Any]:
         "run_updated_at": facts.updated,
         "refreshed_at": now,
     }
+
+
+def other_dag(facts: RunFacts) -> str | None:
+    """Return the id of the DAG that a job is a run of, if it is that."""
+    if _said(facts.said, tasks.PLAN, "job").get("type") != "dag":
+        return None
+    return text(_said(facts.said, tasks.PLAN, "details").get("dag_id"), MAX_NAME)
 
 
 def _is_settled(facts: RunFacts, state: str, now: datetime) -> bool:
@@ -98,16 +110,27 @@ def _said(said: Mapping[tuple[str, str], Sequence[Any]], task: str, key: str) ->
 
 
 def _computes(said: Mapping[tuple[str, str], Sequence[Any]], job: Mapping[str, Any]) -> list[str]:
-    """Return the computes a job uses: the one it pinned, and those its instances are on."""
-    launch = job.get("launch")
-    pinned = launch.get("compute") if isinstance(launch, Mapping) else None
-    name = pinned.get("name") if isinstance(pinned, Mapping) else None
-    found = {str(compute) for compute in said.get(("score", "compute"), []) if compute}
-    return sorted(found | ({str(name)} if name else set()))
+    """Return the computes a job uses: those it pinned, and those its instances and steps are on."""
+    if job.get("type") == "dag":
+        return []
+    steps = job.get("steps")
+    pinned = [job.get("launch"), *(steps.values() if isinstance(steps, Mapping) else ())]
+    found = {
+        str(compute)
+        for (task, key), values in said.items()
+        if key == "compute" and (task == tasks.SCORE or tasks.read(task) is not None)
+        for compute in values
+        if compute
+    }
+    for launch in pinned:
+        compute = launch.get("compute") if isinstance(launch, Mapping) else None
+        if isinstance(compute, Mapping) and compute.get("name"):
+            found.add(str(compute["name"]))
+    return sorted(found)
 
 
 def _counts(planned: Mapping[str, Any], published: Mapping[str, Any], progress: Sequence[Any]) -> dict[str, int | None]:
-    """Return how far a job is: what is published counts, before that what the instances say."""
+    """Return how far a job of a model is: what is published counts, before that what the instances say."""
     shards = number(planned.get("shards"))
     if published:
         counts = {name: number(published.get(name)) for name in ("listed", "succeeded", "failed", "rows")}
@@ -134,8 +157,9 @@ def _error(said: Mapping[tuple[str, str], Sequence[Any]], state: str, note: str)
         return note
     if state != "Failed":
         return None
-    # A score task that ended for good says more than publish, which only finds the shards missing.
-    for task in ("plan", "score", "publish"):
+    # A score task that ended for good says more than publish, which only finds the shards missing; of steps publish names all that
+    # failed.
+    for task in (tasks.PLAN, tasks.SCORE, tasks.PUBLISH, *sorted({task for task, _ in said})):
         for message in said.get((task, "error"), []):
             return str(message)
     return "see the logs of its tasks"

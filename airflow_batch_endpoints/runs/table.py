@@ -15,8 +15,9 @@ from airflow_batch_endpoints.database.models import JobRow
 from airflow_batch_endpoints.database.session import upsert
 from airflow_batch_endpoints.jobs.naming import DAG_PREFIX, dag_id
 from airflow_batch_endpoints.jobs.states import TERMINAL, JobState
+from airflow_batch_endpoints.runs.control import end_other_run
 from airflow_batch_endpoints.runs.facts import gather
-from airflow_batch_endpoints.runs.projection import project
+from airflow_batch_endpoints.runs.projection import other_dag, project
 
 CHUNK = 200
 """Runs that are looked at together."""
@@ -157,6 +158,9 @@ def look_at(session: Session, runs: Sequence[int]) -> None:
         chunk = runs[start : start + CHUNK]
         facts = gather(session, chunk)
         upsert(session, JobRow, ["endpoint", "name"], [project(run, now) for run in facts])
+        for run in facts:
+            if run.state == "failed" and (dag := other_dag(run)) is not None:
+                end_other_run(session, run.endpoint, run.job, dag)
         gone = set(chunk) - {run.dag_run_id for run in facts}
         if gone:
             query = select(JobRow).where(JobRow.dag_run_id.in_(gone), JobRow.is_settled.is_(False))

@@ -9,7 +9,8 @@ from airflow.sdk import BaseSensorOperator, conf
 from airflow.sdk.exceptions import AirflowFailException
 
 from airflow_batch_endpoints.hooks.batch_endpoint import BatchEndpointHook
-from airflow_batch_endpoints.triggers.job import FINAL_RUN_STATES, BatchJobTrigger
+from airflow_batch_endpoints.triggers.job import BatchJobTrigger
+from airflow_batch_endpoints.triggers.run import FINAL_RUN_STATES
 
 if TYPE_CHECKING:
     from airflow.sdk import Context

@@ -1,32 +1,35 @@
-"""Endpoints, deployments and computes: applying, reading, deleting and rolling back."""
+"""Endpoints, deployments, computes, data stores and assets: applying, reading, deleting and rolling back."""
 
 from __future__ import annotations
 
+import contextlib
 import difflib
 import json
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 import yaml
+from pydantic import ValidationError
 from sqlalchemy.orm import Session
 
 from airflow_batch_endpoints.config import settings
 from airflow_batch_endpoints.database.models import RevisionRow
 from airflow_batch_endpoints.database.session import open_session
+from airflow_batch_endpoints.documents.assets import DataAsset
 from airflow_batch_endpoints.documents.base import Document, digest
 from airflow_batch_endpoints.documents.compute import BUILT_IN
-from airflow_batch_endpoints.documents.deployment import ModelDeployment, is_relative_path
 from airflow_batch_endpoints.documents.endpoint import Endpoint as EndpointDocument
 from airflow_batch_endpoints.documents.loading import from_data
+from airflow_batch_endpoints.documents.paths import paths
 from airflow_batch_endpoints.exceptions import BatchEndpointsError, DocumentError, NotFoundError, Problem
 from airflow_batch_endpoints.jobs.naming import dag_id
-from airflow_batch_endpoints.registry import revisions
+from airflow_batch_endpoints.registry import applying, revisions, versions
 from airflow_batch_endpoints.registry.metadata import MetadataStore
 from airflow_batch_endpoints.registry.registry import (
     ANYTHING,
     COMPUTE,
+    DATASTORE,
     DEPLOYMENT,
     ENDPOINT,
     INDEX,
@@ -37,15 +40,21 @@ from airflow_batch_endpoints.registry.registry import (
     described,
     index_of,
 )
-from airflow_batch_endpoints.registry.staging import stage
+from airflow_batch_endpoints.registry.store import PREFIX
+from airflow_batch_endpoints.registry.versions import Versions
 from airflow_batch_endpoints.runs import dags, table
+from airflow_batch_endpoints.services import events
 from airflow_batch_endpoints.services.actor import Actor, audit
+from airflow_batch_endpoints.services.earlier import looked_up
 from airflow_batch_endpoints.services.resources import (
     Applied,
+    Asset,
+    AssetKind,
     DeploymentSummary,
     Endpoint,
     Kind,
     Page,
+    Port,
     RecentJob,
     Revision,
     StoredDocument,
@@ -75,7 +84,7 @@ class Documents:
         """Keep revisions and the audit log in the transaction of the change, and have the DAGs parsed."""
         revisions.record(session, changes, user=self._actor.name)
         for key, text in changes.items():
-            if key == INDEX:
+            if key == INDEX or versions.is_list(key):
                 continue
             revision = None if text is None else json.loads(text)["revision"]
             if key.startswith(ENDPOINT) and text is None:
@@ -88,7 +97,10 @@ class Documents:
                 document=key,
                 revision=revision,
             )
-        dags.request_parsing(session)
+            if text is not None and _is_new_data(key, changes):
+                events.announce(session, decode(key, text, DataAsset).document)
+        if INDEX in changes:
+            dags.request_parsing(session)
 
     # -- applying ----------------------------------------------------------------------------------------------------
 
@@ -101,9 +113,8 @@ class Documents:
         :param set_default: make the (one) deployment among them the default of its endpoint.
         :param expected: what the documents must be now.
         """
-        artifact_uri = settings().artifact_uri
-        staged = [stage(document, base, artifact_uri) for base, document in documents]
-        done = self.registry.apply(staged, set_default=set_default, expected=expected)
+        documents = [(base, looked_up(document)) for base, document in documents]
+        done = applying.apply(self.registry, documents, settings(), set_default=set_default, expected=expected)
         return [Applied.model_validate(described(what, document)) for what, document in done]
 
     def put(self, document: Document, *, expected: Expected = ANYTHING) -> Applied:
@@ -112,13 +123,15 @@ class Documents:
         :raises DocumentError: it names a path beside it.
         """
         problems = [
-            Problem("document", name, f"{path!r} is a path beside the document, which brings no files; upload them with apply, or "
-                    "name a URI")
-            for name, path in _relative_paths(document)
+            Problem("document", beside.field, f"{beside.path!r} is a path beside the document, which brings no files; upload them "
+                    "with apply, or name a URI")
+            for beside in paths(document)
         ]  # fmt: skip
         if problems:
             raise DocumentError(problems)
-        ((what, applied),) = self.registry.apply([document], expected=expected)
+        ((what, applied),) = applying.apply(
+            self.registry, [(Path(), looked_up(document))], settings(), expected=expected
+        )
         return Applied.model_validate(described(what, applied))
 
     def set_default(self, endpoint: str, deployment: str, *, expected: Expected = ANYTHING) -> None:
@@ -213,16 +226,89 @@ class Documents:
         """Return a compute. :raises NotFoundError: when there is none."""
         return self._stored("compute", COMPUTE + name, self.registry.compute(name), name=name)
 
-    def _row(self, kind: Kind, key: str, text: str) -> StoredDocument:
+    # -- data stores and assets --------------------------------------------------------------------------------------
+
+    def datastores(self) -> list[StoredDocument]:
+        """Return the data stores. One that cannot be read is a row with an error."""
+        texts = self._store.get_all(self._store.keys(DATASTORE))
+        return [self._row("datastore", key, text) for key, text in sorted(texts.items())]
+
+    def datastore(self, name: str) -> StoredDocument:
+        """Return a data store. :raises NotFoundError: when there is none."""
+        return self._stored("datastore", DATASTORE + name, self.registry.datastore(name), name=name)
+
+    def delete_datastore(self, name: str, *, expected: Expected = ANYTHING) -> None:
+        """Delete a data store that no deployment and no asset names."""
+        self.registry.delete_datastore(name, expected=expected)
+
+    def assets(
+        self, kind: AssetKind, *, allowed: Callable[[str], bool] = lambda _: True, contains: str = ""
+    ) -> list[Asset]:
+        """Return the assets of a kind by name. One that cannot be read is a row with an error.
+
+        :param allowed: whether the caller may read one, by the Variable that lists its versions.
+        :param contains: part of the name, in any case.
+        """
+        names = [name for name in self.registry.asset_names(kind) if contains.lower() in name.lower()]
+        return [self.asset_summary(kind, name) for name in names if allowed(versions.list_key(kind, name))]
+
+    def asset_summary(self, kind: AssetKind, name: str) -> Asset:
+        """Return an asset with its versions; one that cannot be read with an error."""
+        try:
+            found = self.registry.versions(kind, name)
+            document = None if found.latest is None else self.registry.asset(kind, name, found.latest).document
+        except BatchEndpointsError as error:
+            return Asset(kind=kind, name=name, error=str(error))
+        return Asset(
+            kind=kind,
+            name=name,
+            latest=found.latest,
+            versions=[*found.versions],
+            archived=[*found.archived],
+            type=getattr(document, "type", None),
+            description=getattr(document, "description", None),
+        )
+
+    def asset_versions(self, kind: AssetKind, name: str) -> list[StoredDocument]:
+        """Return the versions of an asset, newest first. :raises NotFoundError: when there is none."""
+        found = self.registry.versions(kind, name)
+        if not found.versions:
+            self.registry.asset(kind, name)
+        keys = {versions.version_key(kind, name, version): version for version in reversed(found.versions)}
+        texts = self._store.get_all(keys)
+        return [
+            self._row(kind, key, texts[key]).model_copy(update=_standing(found, version))
+            for key, version in keys.items()
+            if key in texts
+        ]
+
+    def asset(self, kind: AssetKind, name: str, version: str | None = None) -> StoredDocument:
+        """Return a version of an asset, the newest by default. :raises NotFoundError: when there is none."""
+        stored, found = self.registry.asset(kind, name, version), self.registry.versions(kind, name)
+        version = str(getattr(stored.document, "version", version))
+        row = self._stored(kind, versions.version_key(kind, name, version), stored, name=name)
+        return row.model_copy(update=_standing(found, version))
+
+    def archive_asset(self, kind: AssetKind, name: str, version: str, *, is_archived: bool = True) -> None:
+        """Archive a version of an asset, or take that back."""
+        self.registry.archive_asset(kind, name, version, is_archived=is_archived)
+
+    def delete_asset(self, kind: AssetKind, name: str, version: str, *, expected: Expected = ANYTHING) -> None:
+        """Delete a version of an asset that nothing names."""
+        self.registry.delete_asset(kind, name, version, expected=expected)
+
+    # -- documents of any kind ---------------------------------------------------------------------------------------
+
+    def _row(self, kind: Kind | AssetKind, key: str, text: str) -> StoredDocument:
         endpoint, _, name = key.removeprefix(DEPLOYMENT).rpartition(".") if kind == "deployment" else ("", "", key)
-        name = name.removeprefix(COMPUTE)
+        name = name.removeprefix(f"{PREFIX}{kind}.").partition(":")[0]
         try:
             return self._stored(kind, key, decode(key, text), name=name, endpoint=endpoint or None)
         except BatchEndpointsError as error:
             return StoredDocument(kind=kind, name=name, endpoint=endpoint or None, error=str(error))
 
     def _stored(
-        self, kind: Kind, key: str, stored: Stored, *, name: str, endpoint: str | None = None
+        self, kind: Kind | AssetKind, key: str, stored: Stored, *, name: str, endpoint: str | None = None
     ) -> StoredDocument:
         if stored.document != BUILT_IN:
             with open_session() as session:
@@ -293,9 +379,17 @@ class Documents:
 
 def key_of(kind: Kind, name: str, endpoint: str | None = None) -> str:
     """Return the Variable that holds a document."""
-    if kind == "deployment":
-        return f"{DEPLOYMENT}{endpoint}.{name}"
-    return f"{ENDPOINT if kind == 'endpoint' else COMPUTE}{name}"
+    return f"{DEPLOYMENT}{endpoint}.{name}" if kind == "deployment" else f"{PREFIX}{kind}.{name}"
+
+
+def _is_new_data(key: str, changes: Mapping[str, str | None]) -> bool:
+    """Tell whether a version of a data asset is new: then the list of versions is written, too."""
+    found = versions.split(key)
+    return found is not None and found[0] == "data" and versions.list_key("data", found[1]) in changes
+
+
+def _standing(found: Versions, version: str) -> dict[str, Any]:
+    return {"version": version, "is_latest": version == found.latest, "is_archived": version in found.archived}
 
 
 def _has_running(endpoint: str) -> bool:
@@ -307,17 +401,6 @@ def _dag_of(key: str) -> str | None:
     if key.startswith(ENDPOINT):
         return dag_id(key.removeprefix(ENDPOINT))
     return dag_id(key.removeprefix(DEPLOYMENT).partition(".")[0]) if key.startswith(DEPLOYMENT) else None
-
-
-def _relative_paths(document: Document) -> list[tuple[str, str]]:
-    if not isinstance(document, ModelDeployment):
-        return []
-    named = [("model.path", document.model.path)]
-    if document.code_configuration is not None:
-        named.append(("code_configuration.code", document.code_configuration.code))
-    if document.environment is not None and isinstance(document.environment.conda_file, str):
-        named.append(("environment.conda_file", document.environment.conda_file))
-    return [(name, path) for name, path in named if is_relative_path(path)]
 
 
 def _endpoint(
@@ -357,20 +440,21 @@ def _summaries(entry: Any, default: str | None) -> list[DeploymentSummary]:
     for name, summary in sorted(deployments.items()) if isinstance(deployments, dict) else ():
         told = summary if isinstance(summary, dict) else {}
         facts = {key: value for key, value in told.items() if isinstance(value, str)}
-        found.append(DeploymentSummary.model_validate({**facts, "name": name, "is_default": name == default}))
+        ports = {kind: _ports(told.get(kind)) for kind in ("inputs", "outputs")}
+        found.append(DeploymentSummary.model_validate({**facts, **ports, "name": name, "is_default": name == default}))
+    return found
+
+
+def _ports(told: Any) -> dict[str, Port]:
+    found = {}
+    for name, entry in told.items() if isinstance(told, dict) else ():
+        with contextlib.suppress(ValidationError):
+            found[str(name)] = Port.model_validate(entry)
     return found
 
 
 def _recent(row: Any) -> RecentJob:
-    return RecentJob(
-        name=row.name, state=row.state, created=row.created_at, rows=row.rows, seconds=seconds_between(row)
-    )
-
-
-def seconds_between(row: Any, now: datetime | None = None) -> float | None:
-    """Return how long a job ran, or has been running until now."""
-    end = row.ended_at or now
-    return None if row.started_at is None or end is None else round((end - row.started_at).total_seconds(), 1)
+    return RecentJob(name=row.name, state=row.state, created=row.created_at, rows=row.rows, seconds=row.seconds())
 
 
 def _revision(row: RevisionRow, before: RevisionRow | None) -> Revision:

@@ -4,15 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections import defaultdict
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any
 
-from airflow.models.taskinstance import TaskInstance
-from airflow.models.xcom import XComModel
 from airflow.utils.types import DagRunTriggeredByType
-from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from airflow_batch_endpoints.computes.kubernetes import pod
@@ -20,22 +15,22 @@ from airflow_batch_endpoints.config import settings
 from airflow_batch_endpoints.database.models import JobRow
 from airflow_batch_endpoints.database.session import begin_write, open_session
 from airflow_batch_endpoints.documents.job import request_from_conf
+from airflow_batch_endpoints.documents.references import is_reference
 from airflow_batch_endpoints.exceptions import ConflictError, DocumentError, InputError, NotFoundError, Problem
-from airflow_batch_endpoints.jobs import naming
+from airflow_batch_endpoints.jobs import naming, tasks
 from airflow_batch_endpoints.jobs.command_line import Command
-from airflow_batch_endpoints.jobs.spec import JobReference, JobSpec
+from airflow_batch_endpoints.jobs.pipeline import PipelineSpec
+from airflow_batch_endpoints.jobs.spec import JobReference
 from airflow_batch_endpoints.jobs.states import TERMINAL
 from airflow_batch_endpoints.registry import revisions
 from airflow_batch_endpoints.registry.resolve import resolve
 from airflow_batch_endpoints.runs import control, table
-from airflow_batch_endpoints.runs.projection import number, text
 from airflow_batch_endpoints.runs.table import JobFilter
 from airflow_batch_endpoints.services.actor import Actor, audit
-from airflow_batch_endpoints.services.documents import Documents, key_of, seconds_between
+from airflow_batch_endpoints.services.documents import Documents, key_of
+from airflow_batch_endpoints.services.job_details import details_of, job_of, said_in
 from airflow_batch_endpoints.services.resources import (
-    Counts,
     DryRun,
-    Instance,
     Job,
     JobDetails,
     JobDocuments,
@@ -98,7 +93,7 @@ class Jobs:
             if is_new:
                 audit(session, self._actor, "job.invoke", dag=naming.dag_id(endpoint), run=name, conf=conf)
             row = self._row(session, endpoint, name)
-            return _job(row), is_new
+            return job_of(row), is_new
 
     def dry_run(
         self,
@@ -112,11 +107,7 @@ class Jobs:
         conf = _normalised(conf, places or {})
         name = naming.check_job_name(name) if name else naming.new_job_name()
         spec = self._resolve(endpoint, conf, name, places or {})
-        pods = []
-        if spec.launch.compute.type == "kubernetes":
-            commands: tuple[tuple[Command, int | None], ...] = (("plan", None), ("score", 0), ("publish", None))
-            pods = [pod.build(spec, command, submission="0", instance=instance) for command, instance in commands]
-        return DryRun(job=spec.model_dump(mode="json", exclude_none=True), pods=pods)
+        return DryRun(job=spec.model_dump(mode="json", exclude_none=True), pods=_pods(spec))
 
     @staticmethod
     def _name_for(endpoint: str, request_id: str | None) -> str:
@@ -124,21 +115,21 @@ class Jobs:
             return naming.new_job_name()
         return f"request-{hashlib.sha256(f'{endpoint}/{request_id}'.encode()).hexdigest()[:32]}"
 
-    def _resolve(self, endpoint: str, conf: dict[str, Any], name: str, places: Mapping[str, str]) -> JobSpec:
+    def _resolve(self, endpoint: str, conf: dict[str, Any], name: str, places: Mapping[str, str]) -> JobReference:
         try:
             request = request_from_conf(endpoint, conf)
+            if request.replay_of is not None:
+                self._check_replay(endpoint, request.replay_of)
+            return resolve(
+                self._registry,
+                request,
+                job=name,
+                invoker=self._actor.name,
+                settings=settings(),
+                find_job=lambda other: self._reference(endpoint, other),
+            )
         except DocumentError as error:
             raise DocumentError([_placed(problem, places) for problem in error.problems]) from None
-        if request.replay_of is not None:
-            self._check_replay(endpoint, request.replay_of)
-        return resolve(
-            self._registry,
-            request,
-            job=name,
-            invoker=self._actor.name,
-            settings=settings(),
-            find_job=lambda other: self._reference(endpoint, other),
-        )
 
     def _check_replay(self, endpoint: str, job: str) -> None:
         """Refuse to replay a job that has nothing to replay."""
@@ -156,7 +147,7 @@ class Jobs:
     def _reference(self, endpoint: str, job: str) -> JobReference | None:
         """Return what another job was resolved to; ``None`` when it was never planned."""
         with open_session() as session:
-            pinned = _xcom(session, self._row(session, endpoint, job), "plan", "job").get(-1)
+            pinned = _planned(session, self._row(session, endpoint, job))
         return None if pinned is None else JobReference.model_validate(pinned)
 
     # -- looking -----------------------------------------------------------------------------------------------------
@@ -165,13 +156,13 @@ class Jobs:
         """Return a job with what its instances do. :raises NotFoundError: when there is none."""
         with open_session() as session:
             row = self._row(session, endpoint, job)
-            return _details(session, row)
+            return details_of(session, row)
 
     def list(self, wanted: JobFilter, *, limit: int = 25, offset: int = 0) -> Page[Job]:
         """Return a page of jobs, newest first."""
         with open_session() as session:
             rows, total = table.page(session, wanted, limit=limit, offset=offset)
-            return Page(items=[_job(row) for row in rows], total=total, limit=limit, offset=offset)
+            return Page(items=[job_of(row) for row in rows], total=total, limit=limit, offset=offset)
 
     def endpoints(self) -> set[str]:
         """Return the endpoints that have jobs, also those that are deleted."""
@@ -182,7 +173,7 @@ class Jobs:
         """Return what a job ran: its deployment at the revision it pinned, its compute as it was, and its request."""
         with open_session() as session:
             row = self._row(session, endpoint, job)
-            pinned = _xcom(session, row, "plan", "job").get(-1)
+            pinned = _planned(session, row)
             deployment = None
             if row.deployment and row.deployment_revision:
                 found = revisions.find(session, key_of("deployment", row.deployment, endpoint), row.deployment_revision)
@@ -220,7 +211,7 @@ class Jobs:
             control.cancel(session, endpoint, job, user=self._actor.name)
             audit(session, self._actor, "job.cancel", dag=naming.dag_id(endpoint), run=job)
         with open_session() as session:
-            return _job(self._row(session, endpoint, job))
+            return job_of(self._row(session, endpoint, job))
 
     def sync(self) -> int:
         """Project every run that is left again. Deletes nothing: jobs outlive their runs.
@@ -241,107 +232,63 @@ def _normalised(conf: Mapping[str, Any], places: Mapping[str, str]) -> dict[str,
     conf = {name: value for name, value in conf.items() if value is not None}
     options = settings()
     allowed = {"input": options.allowed_input_uris, "output": options.allowed_output_uris}
-    for name, prefixes in allowed.items():
-        if conf.get(name):
-            place = places.get(name, name)
-            conf[name] = normalise(str(conf[name]), what=place)
-            check_reach(conf[name], prefixes, what=place, option=f"allowed_{name}_uris")
+
+    def uri(kind: str, text: str, place: str) -> str:
+        # What a reference stands for is decided where the job is resolved, and so is whether it may go there.
+        if is_reference(text) or text.startswith(("models:", "runs:")):
+            return text
+        place = places.get(place, place)
+        found = normalise(text, what=place)
+        check_reach(found, allowed[kind], what=place, option=f"allowed_{kind}_uris")
+        return found
+
+    for kind in allowed:
+        if conf.get(kind):
+            conf[kind] = uri(kind, str(conf[kind]), kind)
+        named = conf.get(f"{kind}s")
+        if isinstance(named, dict):
+            conf[f"{kind}s"] = {
+                name: {**entry, "path": uri(kind, entry["path"], f"{kind}s.{name}.path")}
+                if isinstance(entry, dict) and isinstance(entry.get("path"), str)
+                else entry
+                for name, entry in named.items()
+            }
     return conf
 
 
 def _placed(problem: Problem, places: Mapping[str, str]) -> Problem:
     """Return a problem under the name that its author knows."""
-    for name in (problem.field, problem.field.rpartition(".")[2]):
+    field = problem.field
+    is_named = field.startswith(("inputs.", "outputs."))
+    names = (
+        [field, field.rpartition(".")[0], field.partition(".")[0]] if is_named else [field, field.rpartition(".")[2]]
+    )
+    for name in names:
         if name in places:
             return Problem(problem.source, places[name], problem.message)
     return problem
 
 
-def _job(row: JobRow) -> Job:
-    return Job(**_fields(row))
+def _planned(session: Session, row: JobRow) -> Any:
+    """Return what a job was resolved to, as far as its tasks know; ``None`` when it was never planned."""
+    return said_in(session, row, ["job"], tasks.PLAN).get((tasks.PLAN, "job"), {}).get(-1)
 
 
-def _fields(row: JobRow) -> dict[str, Any]:
-    return {
-        "name": row.name,
-        "endpoint": row.endpoint,
-        "deployment": row.deployment,
-        "deployment_revision": row.deployment_revision,
-        "state": row.state,
-        "compute": row.compute,
-        "invoker": row.invoker,
-        "replay_of": text(row.request.get("replay_of")),
-        "input": row.input,
-        "output": row.output,
-        "created": row.created_at.replace(microsecond=0),
-        "started": row.started_at and row.started_at.replace(microsecond=0),
-        "ended": row.ended_at and row.ended_at.replace(microsecond=0),
-        "seconds": seconds_between(row, datetime.now(UTC)),
-        "counts": Counts(
-            listed=row.listed,
-            succeeded=row.succeeded,
-            failed=row.failed,
-            rows=row.rows,
-            shards=row.shards,
-            shards_done=row.shards_done,
-        ),
-        "model": row.model,
-        "error": row.error,
-        "request": row.request,
-        "submission": row.submission,
-        "dag_id": naming.dag_id(row.endpoint),
-        "run_id": row.name,
-    }
-
-
-def _details(session: Session, row: JobRow) -> JobDetails:
-    """Return a job with its instances, from its task instances and what they said."""
-    rows = session.scalars(
-        select(TaskInstance)
-        .where(TaskInstance.dag_id == naming.dag_id(row.endpoint), TaskInstance.run_id == row.name)
-        .order_by(TaskInstance.task_id, TaskInstance.map_index)
-    ).all()
-    tasks: dict[str, set[str]] = defaultdict(set)
-    for task in rows:
-        tasks[task.task_id].add(str(task.state))
-    said = {key: _xcom(session, row, "score", key) for key in ("progress", "error", "compute")}
-    instances = [
-        _instance(task, {key: found.get(task.map_index) for key, found in said.items()})
-        for task in rows
-        if task.task_id == "score" and task.map_index >= 0
-    ]
-    fields = _fields(row)
-    seconds, done = fields["seconds"], (row.succeeded or 0) + (row.failed or 0)
-    is_running = row.state not in TERMINAL and seconds and done
-    return JobDetails(
-        **fields,
-        tasks={task: sorted(states) for task, states in tasks.items()},
-        instances=instances,
-        rows_per_second=round((row.rows or 0) / seconds, 1) if seconds else None,
-        seconds_left=round((row.listed - done) * seconds / done, 1) if is_running and row.listed else None,
-    )
-
-
-def _instance(task: TaskInstance, said: Mapping[str, Any]) -> Instance:
-    progress = said["progress"] if isinstance(said["progress"], dict) else {}
-    return Instance(
-        instance=task.map_index,
-        state=None if task.state is None else str(task.state),
-        tries=task.try_number or 0,
-        compute=text(said["compute"]),
-        host=task.hostname or None,
-        started=task.start_date,
-        ended=task.end_date,
-        error=None if said["error"] is None else str(said["error"]),
-        **{name: number(progress.get(name)) or 0 for name in ("items", "succeeded", "failed", "rows", "shards_done")},
-    )
-
-
-def _xcom(session: Session, row: JobRow, task: str, key: str) -> dict[int, Any]:
-    """Return what the instances of a task said, by map index."""
-    found = session.execute(
-        select(XComModel.map_index, XComModel.value).where(
-            XComModel.dag_run_id == row.dag_run_id, XComModel.task_id == task, XComModel.key == key
-        )
-    )
-    return {entry.map_index: XComModel.deserialize_value(entry) for entry in found}
+def _pods(spec: JobReference) -> list[dict[str, Any]]:
+    """Return the pods of a job; of instances that share work, the first."""
+    commands: list[tuple[Command, str | None]] = [("plan", None)]
+    if spec.type == "model":
+        commands.append(("score", None))
+    for step in spec.graph if isinstance(spec, PipelineSpec) else ():
+        of_step: tuple[Command, ...] = ("plan", "score", "publish") if step.mini_batches is not None else ("step",)
+        commands += [(command, step.name) for command in of_step]
+    commands.append(("publish", None))
+    found = []
+    for command, name in commands if spec.type != "dag" else ():
+        launch = spec.launch if name is None else spec.steps[name]
+        if launch.compute.type == "kubernetes":
+            job = JobReference.model_validate(
+                {**{field: getattr(spec, field) for field in JobReference.model_fields}, "launch": launch, "steps": {}}
+            )
+            found.append(pod.build(job, command, submission="0", instance=0 if command == "score" else None, step=name))
+    return found

@@ -10,7 +10,10 @@ from pydantic import BaseModel, ConfigDict, Field
 from airflow_batch_endpoints.jobs.states import JobState
 
 Item = TypeVar("Item")
-Kind = Literal["endpoint", "deployment", "compute"]
+Kind = Literal["endpoint", "deployment", "compute", "datastore"]
+"""What has one document under its name, and revisions of it."""
+AssetKind = Literal["data", "environment", "component"]
+"""What has versions."""
 
 
 class Resource(BaseModel):
@@ -90,9 +93,67 @@ class Instance(Resource):
     error: str | None = None
 
 
-class JobDetails(Job):
-    """A job with what each of its instances does."""
+class StepOfJob(Resource):
+    """A step of some job."""
 
+    job: str
+    step: str
+
+
+class Step(Resource):
+    """A step of a pipeline job."""
+
+    name: str
+    after: list[str] = []
+    """Names of the steps it waits for."""
+    is_parallel: bool = False
+    state: JobState
+    compute: str | None = None
+    tries: int = 0
+    started: datetime | None = None
+    ended: datetime | None = None
+    seconds: float | None = None
+    """How long it ran, or has been running."""
+    reused_from: StepOfJob | None = None
+    """Whose outputs were used again, if no command was run."""
+    outputs: dict[str, str] = {}
+    """URIs of what it made, by name."""
+    error: str | None = None
+    task: str
+    """Id of the task whose log tells of it."""
+    instances: list[Instance] = []
+    """Who shares the work of a parallel step."""
+
+
+class JobOutput(Resource):
+    """A named output of a pipeline job."""
+
+    type: str
+    uri: str
+
+
+class OtherRun(Resource):
+    """The run of another DAG that a job consists of."""
+
+    dag_id: str
+    run_id: str | None = None
+    """``None`` before it is started."""
+    state: str | None = None
+    """State of that run."""
+
+
+class JobDetails(Job):
+    """A job with what each of its instances or steps does."""
+
+    deployment_type: Literal["model", "pipeline", "dag"] = "model"
+    inputs: dict[str, Any] = {}
+    """Inputs of a pipeline or of another DAG, as they were resolved."""
+    outputs: dict[str, JobOutput] = {}
+    """Outputs of a pipeline."""
+    steps: list[Step] = []
+    """Steps of a pipeline; each comes after those it waits for."""
+    other_run: OtherRun | None = None
+    """What a job of another DAG consists of."""
     tasks: dict[str, list[str]] = {}
     """States of the instances of each task."""
     instances: list[Instance] = []
@@ -111,14 +172,29 @@ class RecentJob(Resource):
     seconds: float | None = None
 
 
+class Port(Resource):
+    """A named input or output of a deployment."""
+
+    type: str | None = None
+    required: bool = False
+    default: bool | int | float | str | None = None
+    description: str | None = None
+    enum: list[bool | int | float | str] | None = None
+    """The values that it may have, if not any."""
+
+
 class DeploymentSummary(Resource):
-    """A deployment as far as a list needs it."""
+    """A deployment as far as a list and a form need it."""
 
     name: str
     type: str | None = None
     compute: str | None = None
     description: str | None = None
     is_default: bool = False
+    inputs: dict[str, Port] = {}
+    """Named inputs of a pipeline, and the defaults of another DAG."""
+    outputs: dict[str, Port] = {}
+    """Named outputs of a pipeline."""
 
 
 class Endpoint(Resource):
@@ -145,16 +221,37 @@ class Endpoint(Resource):
 
 
 class StoredDocument(Resource):
-    """A deployment or a compute as it is kept."""
+    """A deployment, a compute, a data store or a version of an asset as it is kept."""
 
-    kind: Kind
+    kind: Kind | AssetKind
     name: str
+    version: str | None = None
+    is_latest: bool | None = None
+    is_archived: bool | None = None
     endpoint: str | None = None
     document: dict[str, Any] | None = None
     revision: str | None = None
     updated_at: str | None = None
     updated_by: str | None = None
     is_default: bool | None = None
+    error: str | None = None
+    """Why the entry cannot be read, if so."""
+
+
+class Asset(Resource):
+    """An asset with its versions."""
+
+    kind: AssetKind
+    name: str
+    latest: str | None = None
+    """The newest version that is not archived."""
+    versions: list[str] = []
+    """In the order in which they were made."""
+    archived: list[str] = []
+    type: str | None = None
+    """Of the newest version."""
+    description: str | None = None
+    """Of the newest version."""
     error: str | None = None
     """Why the entry cannot be read, if so."""
 
@@ -178,6 +275,8 @@ class Applied(Resource):
 
     kind: str
     name: str
+    version: str = ""
+    """Of an asset."""
     endpoint: str = ""
     result: str
     """``created``, ``updated`` or ``unchanged``."""

@@ -21,8 +21,9 @@ from kubernetes_asyncio.client import ApiException
 
 from airflow_batch_endpoints.computes.kubernetes.status import ending, unanswered, waiting_for
 from airflow_batch_endpoints.jobs import lines
-from airflow_batch_endpoints.triggers.job import any_succeeded, cancellation
 from airflow_batch_endpoints.triggers.resuming import settled
+from airflow_batch_endpoints.triggers.run import any_succeeded
+from airflow_batch_endpoints.triggers.stopping import stop_reason
 
 if TYPE_CHECKING:
     from airflow.models.taskinstance import TaskInstance
@@ -44,6 +45,8 @@ class Watch:
     """Canceled is only what was asked for this submission."""
     seconds: float
     """Between two looks."""
+    heeds_failures: bool = True
+    """Whether the failure of another step may end this one."""
     siblings: str | None = None
     """Id of the mapped task whose instances share the work: when one has succeeded, nothing is left to start for."""
     fallback_after: float | None = None
@@ -53,7 +56,7 @@ class Watch:
 class BatchPodTrigger(KubernetesPodTrigger):
     """KubernetesPodOperator's trigger, with an eye on the job.
 
-    Its events tell in ``pod`` how the pod ended, if it was seen to. Besides its own there are ``canceled``, ``withdrawn`` (nothing
+    Its events tell in ``pod`` how the pod ended, if it was seen to. Besides its own there are ``stopped``, ``withdrawn`` (nothing
     is left to do for a pod that has not started), ``fallback`` (no node in time) and ``lost`` (its node does not answer).
 
     :param watch: what to look for.
@@ -116,9 +119,12 @@ class BatchPodTrigger(KubernetesPodTrigger):
         )
 
     async def _unwanted(self) -> TriggerEvent | None:
-        """Tell that the job was canceled."""
-        reason = await sync_to_async(cancellation)(self.watch.endpoint, self.watch.job, self.watch.submission)
-        return None if reason is None else self._event("canceled", reason)
+        """Tell that the job was canceled, or that a step of it failed."""
+        watch = self.watch
+        reason = await sync_to_async(stop_reason)(
+            watch.endpoint, watch.job, watch.submission, heeds_failures=watch.heeds_failures
+        )
+        return None if reason is None else self._event("stopped", reason)
 
     async def _stuck(self, seconds: float) -> TriggerEvent | None:
         """Tell that the pod will not start, or not end; read its log while it runs."""

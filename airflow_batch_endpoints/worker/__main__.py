@@ -13,6 +13,7 @@ from types import ModuleType
 from typing import Any
 
 from airflow_batch_endpoints.exceptions import BatchEndpointsError, InfrastructureError, StoppedError, UserError
+from airflow_batch_endpoints.jobs import handing
 from airflow_batch_endpoints.worker import results
 from airflow_batch_endpoints.worker.processes import signal_when_parent_ends
 
@@ -79,10 +80,10 @@ def _run(options: argparse.Namespace) -> dict[str, Any]:
         from airflow_batch_endpoints.jobs.pinned import read_spec
         from airflow_batch_endpoints.worker.commands import plan
 
-        text = os.environ.get("BATCH_ENDPOINTS_JOB_SPEC")
-        if not text:
-            raise UserError("no job to plan: BATCH_ENDPOINTS_JOB_SPEC is empty, expected a job specification as JSON")
-        return plan.run(read_spec(text), submission=options.submission)
+        value = os.environ.get(handing.VARIABLE)
+        if not value:
+            raise UserError(f"no job to plan: {handing.VARIABLE} is empty, expected a job specification as JSON")
+        return plan.run(read_spec(handing.unpack(value)), submission=options.submission)
     if options.command == "score":
         from airflow_batch_endpoints.worker.commands import score
 

@@ -65,6 +65,7 @@ PAGES = {
     "hostile": ("/endpoints/hostile/jobs/evil-1?tab=failures", "Traceback of the first"),
     "failed-job": ("/endpoints/flights/jobs/strict-1", "Why it failed"),
     "jobs": ("/jobs", "nightly-1"),
+    "assets": ("/assets", "azureml:flight-days:1"),
     "computes": ("/computes", "local"),
     "run": ("/run?dag_id=batch_endpoint.flights&run_id=nightly-1", "10 of 10 items"),
     "other-run": ("/run?dag_id=example_batch_etl&run_id=x", "Not a batch job"),
@@ -189,6 +190,13 @@ def jobs(airflow: RealAirflow) -> None:
         {"name": "hostile", "description": EVIL, "tags": {"team": EVIL[:20]}},
         main={"description": EVIL, "settings": quick},
     )
+    for name, document in {
+        "assets/data/flight-days": {"type": "uri_folder", "path": "s3://lake/nights", "description": EVIL},
+        "assets/environment/nights": {"image": "python:3.12"},
+    }.items():
+        assert airflow.rest("PUT", f"/v1/{name}/versions/1", json=document).status_code in (200, 201)
+    lake = {"type": "uri", "uri": "s3://lake", "conn_id": "lake"}
+    assert airflow.rest("PUT", "/v1/datastores/lake", json=lake).status_code in (200, 201)
     started = (
         ("flights", "nightly-1", "main", "nights", "success"),
         ("flights", "strict-1", "strict", "nights", "failed"),

@@ -19,7 +19,8 @@ from tests.server import postgres
 
 ECHO = "import os\ndef init(): pass\ndef run(b): return [os.path.basename(p) for p in b]\n"
 SERIALIZE = """
-import sys
+import json, sys
+from airflow.models import Variable
 from airflow.models.dagbundle import DagBundleModel
 from airflow.models.serialized_dag import SerializedDagModel
 from airflow.serialization.definitions.dag import SerializedDAG
@@ -30,7 +31,8 @@ with create_session() as session:
     session.merge(DagBundleModel(name="dags-folder"))
     session.flush()
     for name in sys.argv[2:]:
-        dag = endpoint_dag(name, {})
+        index = json.loads(Variable.get("batch_endpoints.index"))
+        dag = endpoint_dag(name, index.get(name, {}))
         dag.fileloc, dag.relative_fileloc = sys.argv[1], "batch_endpoints.py"
         dag = LazyDeserializedDAG.from_dag(dag)
         SerializedDAG.bulk_write_to_db("dags-folder", None, [dag], session=session)

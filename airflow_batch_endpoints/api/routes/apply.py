@@ -11,10 +11,12 @@ from starlette.datastructures import FormData, UploadFile
 
 from airflow_batch_endpoints.api import examples, uploads
 from airflow_batch_endpoints.api.auth import Caller, LoggedIn, refuse
+from airflow_batch_endpoints.documents.assets import VersionedAsset
 from airflow_batch_endpoints.documents.base import Document
 from airflow_batch_endpoints.documents.loading import load
 from airflow_batch_endpoints.exceptions import DocumentError, Problem
-from airflow_batch_endpoints.registry.registry import COMPUTE, key_of
+from airflow_batch_endpoints.registry.registry import COMPUTE, DATASTORE, key_of
+from airflow_batch_endpoints.registry.versions import kind_of, list_key
 from airflow_batch_endpoints.services.documents import Documents
 from airflow_batch_endpoints.services.resources import Applied
 
@@ -70,6 +72,9 @@ def _authorize(request: Request, caller: Caller, documents: list[Document]) -> N
     """Refuse all of it if the caller may not change one of the documents."""
     for document in documents:
         key = key_of(document)
-        is_allowed = caller.may_computes("PUT") if key.startswith(COMPUTE) else caller.may_document("PUT", key)
+        if isinstance(document, VersionedAsset):
+            key = list_key(kind_of(document), document.name or "")
+        is_identity = key.startswith((COMPUTE, DATASTORE))
+        is_allowed = caller.may_computes("PUT") if is_identity else caller.may_document("PUT", key)
         if not is_allowed:
             refuse(request, caller.actor, f"change {key}")

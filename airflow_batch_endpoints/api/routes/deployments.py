@@ -8,8 +8,9 @@ from airflow_batch_endpoints.api import examples
 from airflow_batch_endpoints.api.auth import MayDeleteDocument, MayEditDocument, MayReadDocument
 from airflow_batch_endpoints.api.requests import Body, DeploymentName, EndpointName, ExpectedDep, etag
 from airflow_batch_endpoints.api.routes.endpoints import named, require_name
-from airflow_batch_endpoints.documents.deployment import ModelDeployment, PipelineDeployment
+from airflow_batch_endpoints.documents.deployment import ModelDeployment
 from airflow_batch_endpoints.documents.loading import from_data
+from airflow_batch_endpoints.documents.pipeline import PipelineDeployment
 from airflow_batch_endpoints.exceptions import DocumentError, Problem
 from airflow_batch_endpoints.services.documents import Documents
 from airflow_batch_endpoints.services.resources import StoredDocument

@@ -33,19 +33,25 @@ def build(
     *,
     submission: str,
     instance: int | None = None,
+    step: str | None = None,
     environment: Mapping[str, str] | None = None,
 ) -> Pod:
     """Return the pod, as Kubernetes' API takes it, without the random end of its name.
 
     :param job: whose it is, and where and as whom it runs.
-    :param command: ``plan``, ``score`` or ``publish``.
+    :param command: the worker's command.
     :param submission: which submission of the job.
     :param instance: number of the instance, for ``score``.
+    :param step: name of the pipeline's step whose command it is.
     :param environment: further variables, with nothing secret in them.
     """
     launch = job.launch
     arguments = worker_arguments(
-        command, {"job": job.job, "output_uri": job.output_uri}, submission=submission, instance=instance
+        command,
+        {"job": job.job, "output_uri": job.output_uri},
+        submission=submission,
+        instance=instance,
+        step=step,
     )
     compute = launch.kubernetes
     labels = {
@@ -55,6 +61,7 @@ def build(
         f"{OUR_LABELS}deployment": label(job.deployment),
         f"{OUR_LABELS}job": label(job.job),
         **({} if instance is None else {f"{OUR_LABELS}instance": str(instance)}),
+        **({} if step is None else {f"{OUR_LABELS}step": label(step)}),
     }
     annotations = {
         f"{OUR_LABELS}job": job.job,
@@ -66,7 +73,7 @@ def build(
         "apiVersion": "v1",
         "kind": "Pod",
         "metadata": {
-            "name": pod_name(job.endpoint, command, instance),
+            "name": pod_name(job.endpoint, command, instance, step),
             "namespace": compute.namespace,
             "labels": {**compute.labels, **labels},
             "annotations": {**compute.annotations, **annotations},
@@ -163,10 +170,10 @@ def _at(pod: Any, path: Sequence[str | int]) -> Any:
     return pod
 
 
-def pod_name(endpoint: str, command: str, instance: int | None) -> str:
+def pod_name(endpoint: str, command: str, instance: int | None, step: str | None = None) -> str:
     """Return the name of a pod, short enough for the random end it gets."""
-    name = f"{endpoint}-{command}" if instance is None else f"{endpoint}-{command}-{instance}"
-    return re.sub(r"[^a-z0-9-]+", "-", name.lower()).strip("-")
+    parts = [endpoint, *([] if step is None else [step[:20]]), command, *([] if instance is None else [str(instance)])]
+    return re.sub(r"[^a-z0-9-]+", "-", "-".join(parts).lower()).strip("-")
 
 
 def label(value: str) -> str:

@@ -1,6 +1,7 @@
 // From the address to the page.
 import { ROOT } from "./lib/api.js";
 import { html, render } from "./lib/html.js";
+import { AssetsPage } from "./pages/assets.js";
 import { ComputesPage } from "./pages/computes.js";
 import { EndpointPage } from "./pages/endpoint.js";
 import { EndpointsPage } from "./pages/endpoints.js";
@@ -13,6 +14,7 @@ import { RunPage } from "./pages/run.js";
 const PAGES = [
   [/^\/$/, EndpointsPage],
   [/^\/jobs$/, JobsPage],
+  [/^\/assets$/, AssetsPage],
   [/^\/computes$/, ComputesPage],
   [/^\/run$/, RunPage],
   [/^\/endpoints\/(?<endpoint>[^/]+)$/, EndpointPage],

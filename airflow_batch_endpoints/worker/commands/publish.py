@@ -101,6 +101,7 @@ def _publish(store: Store, pinned: PinnedJob, submission: str, previous: dict[st
         "environment": None if spec.environment is None else spec.environment.model_dump(mode="json"),
         "invoker": spec.invoker,
         "input_uri": spec.input_uri,
+        "assets": list(spec.assets),
         "replay_of": None if spec.replay is None else spec.replay.model_dump(mode="json"),
         "counts": {
             "listed": counts.listed,

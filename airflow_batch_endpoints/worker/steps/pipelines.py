@@ -127,6 +127,7 @@ def publish(store: Store, spec: PipelineSpec, submission: str) -> dict[str, Any]
         "deployment_revision": spec.deployment_revision,
         "invoker": spec.invoker,
         "input_uri": spec.input_uri,
+        "assets": list(spec.assets),
         "inputs": spec.inputs,
         "outputs": {
             name: {"type": output.type, "uri": spec.outputs[name].uri, "files": list(_described(output))}

@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_batch_endpoints.documents.invocation import read_invocation
+from airflow_batch_endpoints.documents.job import request_from_conf
 from airflow_batch_endpoints.documents.json_text import parse_json
 from airflow_batch_endpoints.exceptions import DocumentError
 
@@ -21,7 +22,8 @@ PASCAL = {
     }
 }  # fmt: skip
 CONF = {
-    "input": "s3://lake/in", "input_type": "uri_folder", "output": "s3://lake/out", "mini_batch_size": 20,
+    "inputs": {"sales": {"type": "uri_folder", "path": "s3://lake/in"}}, "outputs": {"score": {"path": "s3://lake/out"}},
+    "mini_batch_size": 20,
     "error_threshold": 5, "output_file_name": "p.csv", "max_retries": 2, "timeout": 300, "instance_count": 4,
 }  # fmt: skip
 
@@ -36,7 +38,47 @@ def camel(value: Any) -> Any:
 def test_both_casings(body: dict[str, Any]) -> None:
     found = read_invocation(body)
     assert (found.conf, found.name) == (CONF, "run-9")
-    assert found.places["input"].lower() == "properties.inputdata.sales.uri"
+    assert found.places["inputs.sales.path"].lower() == "properties.inputdata.sales.uri"
+
+
+@pytest.mark.parametrize("name", ["input", "UriFolder", "uriFile"])
+def test_an_input_that_its_author_did_not_name(name: str) -> None:
+    body = {"properties": {"inputData": {name: {"jobInputType": "UriFile", "uri": "s3://lake/in/x.csv"}}}}
+    found = read_invocation(body)
+    assert found.conf == {"input": "s3://lake/in/x.csv", "input_type": "uri_file"}
+    assert found.places["input"] == f"properties.inputData.{name}.uri"
+
+
+def test_named_inputs_and_outputs_of_all_kinds() -> None:
+    body = {
+        "properties": {
+            "InputData": {
+                "data": {"JobInputType": "UriFolder", "Uri": "s3://lake/in"},
+                "model": {"JobInputType": "MLFlowModel", "Uri": "azureml:heart:1"},
+                "mode": {"JobInputType": "Literal", "Value": "append"},
+                "share": {"Value": 0.5},
+                "dry": {"jobInputType": "literal", "value": False},
+            },
+            "OutputData": {
+                "scores": {"JobOutputType": "UriFolder", "Uri": "s3://lake/out"},
+                "model": {"JobOutputType": "MlflowModel"},
+            },
+        }
+    }
+    assert read_invocation(body).conf == {
+        "inputs": {
+            "data": {"type": "uri_folder", "path": "s3://lake/in"},
+            "model": {"type": "mlflow_model", "path": "azureml:heart:1"},
+            "mode": {"value": "append"},
+            "share": {"value": 0.5},
+            "dry": {"value": False},
+        },
+        "outputs": {"scores": {"path": "s3://lake/out"}, "model": {}},
+    }
+
+
+def test_a_pipeline_may_need_nothing() -> None:
+    assert read_invocation({"properties": {}}).conf == {}
 
 
 def test_the_older_form() -> None:
@@ -53,15 +95,20 @@ def test_durations(text: Any, seconds: int) -> None:
 @pytest.mark.parametrize(
     ("properties", "field"),
     [
-        ({}, "properties.InputData"),
-        ({"InputData": {}}, "properties.InputData"),
-        ({"InputData": {"a": {"Uri": "s3://x/y"}, "b": {"Uri": "s3://x/y"}}}, "properties.InputData"),
+        ({"InputData": ["s3://x/y"]}, "properties.InputData"),
+        ({"InputData": {"a": "s3://x/y"}}, "properties.InputData.a"),
         ({"InputData": {"a": {"JobInputType": "UriBlob", "Uri": "s3://x/y"}}}, "properties.InputData.a.JobInputType"),
-        ({"InputData": {"a": {"JobInputType": "Literal", "Value": 1}}}, "properties.InputData.a"),
+        ({"InputData": {"a": {"JobInputType": "Literal"}}}, "properties.InputData.a"),
+        ({"InputData": {"a": {"JobInputType": "Literal", "Uri": "s3://x/y"}}}, "properties.InputData.a"),
+        ({"InputData": {"a": {"JobInputType": "UriFile", "Value": 1}}}, "properties.InputData.a"),
+        ({"InputData": {"a": {"Uri": "s3://x/y", "Value": 1}}}, "properties.InputData.a"),
+        ({"OutputData": {"a": {"JobOutputType": "Table"}}}, "properties.OutputData.a.JobOutputType"),
+        ({"OutputData": {"a": {"Uri": ""}}}, "properties.OutputData.a.Uri"),
         ({"InputData": {"a": {"Uri": " "}}}, "properties.InputData.a.Uri"),
         ({"InputData": {"a": {"Uri": 7}}}, "properties.InputData.a.Uri"),
         ({"InputData": {"a": {"Uri": "s3://x/y", "uri": "s3://x/z"}}}, "properties.InputData.a.uri"),
-        ({"InputData": {"a": {"Uri": "s3://x/y"}}, "dataset": {"path": "s3://x/z"}}, "properties.dataset.path"),
+        ({"InputData": {"input": {"Uri": "s3://x/y"}}, "dataset": {"path": "s3://x/z"}}, "properties.dataset.path"),
+        ({"InputData": {"a": {"Uri": "s3://x/y"}}, "replayOf": "old"}, "properties.replayOf"),
         ({"InputData": {"a": {"Uri": "s3://x/y"}}, "model": "x"}, "properties.model"),
         ({"InputData": {"a": {"Uri": "s3://x/y"}}, "surprise": 1}, "properties.surprise"),
         (
@@ -77,11 +124,10 @@ def test_what_is_wrong_is_told_by_its_place(properties: dict[str, Any], field: s
     assert field in {problem.field for problem in caught.value.problems}
 
 
+NAMES = ["properties", "InputData", "OutputData", "Uri", "Value", "JobInputType", "input"]
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
-    lambda inner: (
-        st.lists(inner) | st.dictionaries(st.text() | st.sampled_from(["properties", "InputData", "Uri"]), inner)
-    ),
+    lambda inner: st.lists(inner) | st.dictionaries(st.text() | st.sampled_from(NAMES), inner),
 )
 
 
@@ -91,8 +137,11 @@ def test_any_body_is_read_or_refused(body: Any) -> None:
         found = read_invocation(body)
     except DocumentError as error:
         assert error.problems
-    else:
-        assert found.conf["input"]
+        return
+    try:
+        request_from_conf("e", found.conf).named_inputs()
+    except DocumentError as error:
+        assert error.problems
 
 
 @given(JSON)
@@ -132,3 +181,20 @@ def test_what_is_no_strict_json(text: bytes, field: str, message: str) -> None:
         parse_json(text, "body")
     (problem,) = caught.value.problems[:1]
     assert (problem.field, message in problem.message) == (field, True)
+
+
+def test_outputs_in_data_stores_and_as_data_assets() -> None:
+    def conf(**properties: Any) -> dict[str, Any]:
+        return read_invocation({"properties": {"InputData": {"x": {"Uri": "azureml:heart@latest"}}, **properties}}).conf
+
+    store = "/subscriptions/1/resourceGroups/g/providers/p/workspaces/w/datastores/lake"
+    found = conf(outputDataset={"datastoreId": store, "path": "/out/x/"})
+    assert found["output"] == "azureml://datastores/lake/paths/out/x"
+    named = {"Uri": "s3://lake/out", "JobOutputType": "UriFile", "AssetName": "scores", "AssetVersion": "4"}
+    assert conf(OutputData={"score": named})["outputs"]["score"] == {
+        "path": "s3://lake/out",
+        "name": "scores",
+        "version": "4",
+    }
+    with pytest.raises(DocumentError, match="the name of a data store"):
+        conf(outputDataset={"datastoreId": 3, "path": "x"})

@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 
 from airflow_batch_endpoints.documents import sizes
 from airflow_batch_endpoints.documents.base import digest
-from airflow_batch_endpoints.documents.deployment import ModelDeployment, PipelineDeployment
+from airflow_batch_endpoints.documents.deployment import ModelDeployment
 from airflow_batch_endpoints.documents.endpoint import Endpoint
 from airflow_batch_endpoints.documents.job import parse_assignments, request_from_conf
 from airflow_batch_endpoints.documents.loading import load, loads
+from airflow_batch_endpoints.documents.pipeline import PipelineDeployment
 from airflow_batch_endpoints.exceptions import DocumentError
 
 GOOD: dict[str, Any] = {"name": "main", "endpoint_name": "flights", "type": "model", "model": "azureml:flights@latest"}
@@ -246,7 +247,7 @@ def test_job_requests() -> None:
     # What a form gives is text.
     for text, threshold in {"5": 5, "-1": -1, "5%": "5%"}.items():
         assert request_from_conf("e", {"input": "x", "error_threshold": text}).overrides.error_threshold == threshold
-    for conf in ({}, {"input": "x", "model": "y"}, {"input": "x", "mini_batch_size": "y"}):
+    for conf in ({"input": "x", "model": "y"}, {"input": "x", "mini_batch_size": "y"}):
         with pytest.raises(DocumentError):
             request_from_conf("e", conf)
     with pytest.raises(DocumentError, match="name=value"):

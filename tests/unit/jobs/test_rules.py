@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import re
 from pathlib import Path
 
@@ -8,7 +9,8 @@ import pytest
 from airflow_batch_endpoints.exceptions import UserError
 from airflow_batch_endpoints.jobs import environment
 from airflow_batch_endpoints.jobs.naming import check_job_name, path_name, request_digest
-from airflow_batch_endpoints.jobs.states import job_state
+from airflow_batch_endpoints.jobs.states import job_state, step_state
+from airflow_batch_endpoints.jobs.stopping import Stop, read_stop, stop_request
 from airflow_batch_endpoints.jobs.threshold import is_threshold_exceeded
 
 CONCEPTS = Path(__file__).parents[3] / "docs" / "concepts.md"
@@ -37,6 +39,9 @@ def test_the_documented_table_says_all() -> None:
         ("running", {"plan": {"success"}, "score": {"queued"}}, "Queued"),
         ("running", {"plan": {"success"}, "score": {"queued", "running"}}, "Running"),
         ("running", {"plan": {"success"}, "score": {"success"}, "publish": {"running"}}, "Finalizing"),
+        ("running", {"plan": {"success"}, "score": {"skipped"}, "deployment-a.prepare": {"queued"}}, "Queued"),
+        ("running", {"plan": {"success"}, "score": {"skipped"}, "deployment-a.prepare": {"running"}}, "Running"),
+        ("running", {"plan": {"success"}, "score": {"queued"}, "deployment-b.train": {"skipped"}}, "Queued"),
         ("success", {}, "Completed"),
         ("failed", {}, "Failed"),
     ],
@@ -48,6 +53,31 @@ def test_states(run: str, tasks: dict[str, set[str]], state: str) -> None:
 def test_cancellations() -> None:
     assert job_state("failed", {}, is_canceled=True) == "Canceled"
     assert job_state("running", {}, is_cancel_requested=True) == "CancelRequested"
+
+
+@pytest.mark.parametrize(
+    ("tasks", "more", "state"),
+    [
+        ({}, {}, "NotStarted"),
+        ({"step": {"queued"}}, {}, "Queued"),
+        ({"step": {"deferred"}}, {}, "Running"),
+        ({"step": {"up_for_retry"}}, {}, "Running"),
+        ({"step": {"success"}}, {"is_canceled": True}, "Completed"),
+        ({"step": {"failed"}}, {"has_failed": True}, "Failed"),
+        ({"step": {"failed"}}, {"has_failed": True, "is_canceled": True}, "Failed"),
+        ({"step": {"failed"}}, {"is_canceled": True}, "Canceled"),
+        ({"step": {"failed"}}, {"is_stopped": True}, "Canceled"),
+        ({"step": {"upstream_failed"}}, {}, "NotStarted"),
+        ({"step": {"skipped"}}, {"is_canceled": True}, "Canceled"),
+        ({"plan": {"success"}, "score": {"queued"}, "publish": {"None"}}, {}, "Running"),
+        ({"plan": {"success"}, "score": {"failed", "success"}, "publish": {"scheduled"}}, {}, "Running"),
+        ({"plan": {"success"}, "score": {"failed", "success"}, "publish": {"success"}}, {}, "Completed"),
+        ({"plan": {"failed"}, "score": {"upstream_failed"}, "publish": {"upstream_failed"}}, {}, "Failed"),
+        ({"plan": {"success"}, "score": {"failed"}, "publish": {"skipped"}}, {"is_canceled": True}, "Canceled"),
+    ],
+)
+def test_states_of_steps(tasks: dict[str, set[str]], more: dict[str, bool], state: str) -> None:
+    assert step_state(tasks, **{"is_stopped": False, "has_failed": False, "is_canceled": False, **more}) == state
 
 
 def test_names_of_jobs() -> None:
@@ -78,3 +108,12 @@ def test_the_environment_is_chosen_by_name() -> None:
     assert environment.choose(inherited, environment.BASICS) == {"PATH": "p", "LC_ALL": "C"}
     chosen = environment.choose(inherited, environment.BASICS, environment.STORAGE, ["MINE_*"])
     assert chosen == {"PATH": "p", "LC_ALL": "C", "AWS_REGION": "r", "MINE_A": "1"}
+
+
+def test_who_is_to_stop_and_why() -> None:
+    canceled = json.dumps(stop_request("1", "ended"))
+    assert read_stop(canceled, "1") == Stop("ended", None)
+    assert read_stop(canceled, "2") is None, "a cleared run is a new submission"
+    assert read_stop(json.dumps(stop_request("0", "broke", "train")), "0") == Stop("broke", "train")
+    for text in (None, "", "[]", "{", '"1"', "{}"):
+        assert read_stop(text, "0") is None

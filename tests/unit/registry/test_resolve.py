@@ -141,11 +141,32 @@ def test_a_replay_keeps_within_todays_limits(registry: Registry, monkeypatch: py
 @pytest.mark.parametrize(
     ("conf", "sentence"),
     [
-        ({}, "missing; give either"),
-        ({"input": "file:///data/x", "replay_of": "old"}, "both; give either"),
+        ({"input": "file:///data/x", "replay_of": "old"}, "input: stands beside replay_of"),
+        ({"inputs": {"a": {"path": "file:///data/x"}}, "replay_of": "old"}, "input: stands beside replay_of"),
         ({"replay_of": "../../etc"}, "the name of a job"),
     ],
 )
 def test_a_request_is_for_an_input_or_for_a_replay(conf: dict[str, Any], sentence: str) -> None:
     with pytest.raises(DocumentError, match=sentence):
         request_from_conf("e", conf)
+
+
+def test_a_model_takes_one_data_input_and_makes_one_output_under_any_name(registry: Registry) -> None:
+    spec = resolved(
+        registry,
+        input=None,
+        inputs={"sales": {"type": "uri_file", "path": "file:///data/x.csv"}},
+        outputs={"score": {"path": "s3://lake/out/mine"}},
+    )
+    assert (spec.input_uri, spec.input_type, spec.output_uri) == (
+        "file:///data/x.csv",
+        "uri_file",
+        "s3://lake/out/mine",
+    )
+    with pytest.raises(DocumentError) as caught:
+        resolved(registry, input=None, inputs={"a": {"path": "file:///data/x"}, "b": 5})
+    assert [problem.field for problem in caught.value.problems] == ["inputs.b"]
+    with pytest.raises(DocumentError, match=r"found input, inputs\.a; a model deployment takes exactly one"):
+        resolved(registry, inputs={"a": {"path": "file:///data/x"}})
+    with pytest.raises(DocumentError, match="exactly one, under any name"):
+        resolved(registry, output="s3://lake/out/a", outputs={"b": "s3://lake/out/b"})

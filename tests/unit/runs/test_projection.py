@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_batch_endpoints.database.models import JobRow
-from airflow_batch_endpoints.runs.projection import LAST_WORDS, SAID, RunFacts, project
+from airflow_batch_endpoints.runs.projection import LAST_WORDS, SAID, RunFacts, other_dag, project
 
 START = datetime(2024, 1, 1, tzinfo=UTC)
 PLANNED = {
@@ -86,17 +86,49 @@ def test_the_end_of_a_run_is_not_the_end_of_what_its_tasks_say() -> None:
 
 _ANYTHING = st.none() | st.text() | st.integers() | st.text(min_size=300)
 _SAID = st.dictionaries(
-    st.tuples(st.sampled_from(["plan", "score", "publish"]), st.sampled_from(SAID)),
+    st.tuples(st.sampled_from(["plan", "score", "publish", "deployment-a.b"]), st.sampled_from(SAID)),
     st.lists(
-        _ANYTHING | st.dictionaries(st.sampled_from(["items", "launch", "rows", "deployment", "output_uri"]), _ANYTHING)
+        _ANYTHING
+        | st.dictionaries(
+            st.sampled_from(["items", "launch", "rows", "deployment", "output_uri", "type", "steps", "dag_id"]),
+            _ANYTHING | st.sampled_from(["dag", "pipeline"]) | st.dictionaries(st.just("a"), _ANYTHING),
+        )
     ),
 )
+
+
+def test_a_pipeline_job() -> None:
+    step = {"compute": {"name": "gpus"}}
+    job = {**PLANNED["plan", "job"][0], "type": "pipeline", "input_uri": "", "steps": {"train": step}}
+    said: dict[tuple[str, str], list[Any]] = {
+        ("plan", "summary"): [{"instances": 0}],
+        ("plan", "job"): [job],
+        ("deployment-main.train", "compute"): ["spare"],
+        ("deployment-main.train", "error"): ["no memory"],
+        ("publish", "error"): ["step train failed: no memory"],
+    }
+    found = row(facts("failed", tasks={"plan": {"success"}, "deployment-main.train": {"failed"}}, said=said))
+    assert (found["state"], found["error"]) == ("Failed", "step train failed: no memory")
+    assert found["compute"] == "gpus, local, spare"
+    assert {found[name] for name in ("listed", "succeeded", "failed", "rows", "shards", "shards_done")} == {None}
+    del said["publish", "error"]
+    assert row(facts("failed", said=said))["error"] == "no memory"
+    assert other_dag(facts("failed", said=said)) is None
+
+
+def test_a_job_that_is_a_run_of_another_dag() -> None:
+    job = {**PLANNED["plan", "job"][0], "type": "dag"}
+    said = {("plan", "job"): [job], ("plan", "details"): [{"dag_id": "theirs", "inputs": {}}]}
+    found = row(facts("success", said=said))
+    assert (found["state"], found["compute"], found["rows"]) == ("Completed", None, None)
+    assert other_dag(facts(said=said)) == "theirs"
 
 
 @given(said=_SAID, state=st.sampled_from(["queued", "running", "success", "failed"]))
 def test_any_said_makes_a_row(said: dict[tuple[str, str], list[Any]], state: str) -> None:
     """Whoever wrote what into the XComs of a run: one job's row is poorer, no list breaks."""
     found = row(facts(state, said=said))
+    assert other_dag(facts(state, said=said)) is None or isinstance(other_dag(facts(state, said=said)), str)
     assert set(found) == {column.name for column in JobRow.__table__.columns} - {"id"}
     for column in JobRow.__table__.columns:
         value = found.get(column.name)

@@ -5,6 +5,7 @@ import { Link } from "./basics.js";
 const SECTIONS = [
   { name: "Endpoints", to: "/" },
   { name: "Jobs", to: "/jobs" },
+  { name: "Assets", to: "/assets" },
   { name: "Computes", to: "/computes" },
 ];
 

@@ -5,25 +5,44 @@ import { html, useEffect, useRef, useState } from "../lib/html.js";
 import { ENDED, State, tone } from "./basics.js";
 import { Chart, clock } from "./charts.js";
 
-const STAGES = [
-  { task: "plan", says: "lists the input and cuts it into shards" },
-  { task: "score", says: "instances score shards" },
-  { task: "publish", says: "writes the output, once" },
-];
+const STAGES = {
+  model: [
+    { task: "plan", says: "lists the input and cuts it into shards" },
+    { task: "score", says: "instances score shards" },
+    { task: "publish", says: "writes the output, once" },
+  ],
+  pipeline: [
+    { task: "plan", says: "checks the inputs and pins the job" },
+    { task: "steps", says: "run, each after those it gets something from" },
+    { task: "publish", says: "puts the outputs in their places, once" },
+  ],
+  dag: [
+    { task: "plan", says: "checks the inputs and pins the job" },
+    { task: "run", says: "of the other DAG" },
+    { task: "publish", says: "confirms that it succeeded" },
+  ],
+};
+const WITHOUT_LOG = ["score", "steps", "run"];
 const ORDER = ["running", "restarting", "up_for_retry", "deferred", "queued", "scheduled", "failed", "upstream_failed", "success"];
 const SAMPLES = 240;
 
-/** Plan, score, publish: where the job is. */
-export const Stages = ({ job }) => html`<div class="stages">${STAGES.map(({ task, says }) => {
-  const states = job.tasks[task] ?? [];
-  const state = ORDER.find((known) => states.includes(known)) ?? states[0] ?? null;
-  const shown = state === "None" ? null : state;
+/** What a job goes through: where it is. */
+export const Stages = ({ job }) => html`<div class="stages">${STAGES[job.deployment_type].map(({ task, says }) => {
+  const shown = stateOf(job, task);
   return html`<div key=${task} class="stage ${shown ? tone(shown) : ""}">
     <span class="heading"><span class="name">${task}</span>${shown && html`<span class="small muted">${shown}</span>`}</span>
     <span class="small muted">${says}</span>
-    ${task !== "score" && shown && html`<a class="small" href=${airflow.logs(job, task)} onClick=${openInAirflow} aria-label=${`Log of ${task}`}>Log</a>`}
+    ${!WITHOUT_LOG.includes(task) && shown && html`<a class="small" href=${airflow.logs(job, task)} onClick=${openInAirflow} aria-label=${`Log of ${task}`}>Log</a>`}
   </div>`;
 })}</div>`;
+
+/** The one state that says most of a stage; null before it has any. */
+function stateOf(job, stage) {
+  const isOwn = (task) => task.startsWith("deployment-");
+  const found = stage === "steps" || stage === "run" ? Object.entries(job.tasks).filter(([task]) => isOwn(task)).flatMap(([, states]) => states) : job.tasks[stage] ?? [];
+  const state = ORDER.find((known) => found.includes(known)) ?? found[0] ?? null;
+  return state === "None" ? null : state;
+}
 
 const rate = (value) => number(value < 10 ? Number(value.toFixed(2)) : Math.round(value));
 
@@ -51,16 +70,16 @@ export function Throughput({ job }) {
 }
 
 /** The instances of a job: when each worked, and what it has done. */
-export function Instances({ job }) {
-  if (!job.instances.length) {
+export function Instances({ job, instances = job.instances, task = "score", title = "Instances" }) {
+  if (!instances.length) {
     return html`<p class="card empty">No instance has started yet.</p>`;
   }
-  return html`<section class="card" aria-label="Instances">
-    <header><h2>Instances</h2><span class="muted">${job.instances.length}</span></header>
-    <div class="body"><${Timeline} job=${job} /></div>
-    <div class="scroll" tabindex="0" role="region" aria-label="Table of instances"><table class="jobs">
+  return html`<section class="card" aria-label=${title}>
+    <header><h2>${title}</h2><span class="muted">${instances.length}</span></header>
+    <div class="body"><${Timeline} instances=${instances} title=${title} /></div>
+    <div class="scroll" tabindex="0" role="region" aria-label=${`Table of ${title}`}><table class="jobs">
       <thead><tr><th>Instance</th><th>State</th><th>Where</th><th>Started</th><th class="number">Tries</th><th class="number">Shards</th><th class="number">Succeeded</th><th class="number">Failed</th><th class="number">Rows</th><th>Log</th></tr></thead>
-      <tbody>${job.instances.map((instance) => html`<tr key=${instance.instance}>
+      <tbody>${instances.map((instance) => html`<tr key=${instance.instance}>
         <th scope="row">${instance.instance}</th>
         <td><${State} state=${instance.state} /></td>
         <td data-label="on">${[instance.compute, instance.host].filter(Boolean).join(", ") || "–"}${instance.error && html`<div class="small" title=${instance.error}>${instance.error}</div>`}</td>
@@ -70,7 +89,7 @@ export function Instances({ job }) {
         <td class="number" data-label="succeeded">${number(instance.succeeded)}</td>
         <td class="number" data-label="failed">${number(instance.failed)}</td>
         <td class="number" data-label="rows">${number(instance.rows)}</td>
-        <td class="nowrap"><a href=${airflow.logs(job, "score", instance.instance)} onClick=${openInAirflow} aria-label=${`Log of instance ${instance.instance}`}>Log</a></td>
+        <td class="nowrap"><a href=${airflow.logs(job, task, instance.instance)} onClick=${openInAirflow} aria-label=${`Log of instance ${instance.instance}`}>Log</a></td>
       </tr>`)}</tbody>
     </table></div>
   </section>`;
@@ -80,10 +99,10 @@ const [NARROWEST, ROW, LEFT, RIGHT, TOP] = [520, 22, 40, 12, 20];
 const MOST = 40;
 
 /** When each instance worked, from its task's start to its end, from the start of the first. */
-function Timeline({ job }) {
+function Timeline({ instances, title }) {
   const box = useRef(null);
   const [width, setWidth] = useState(960);
-  const begun = job.instances.filter((instance) => instance.started);
+  const begun = instances.filter((instance) => instance.started);
   useEffect(() => {
     const watcher = new ResizeObserver(([entry]) => setWidth(Math.max(Math.floor(entry.contentRect.width), NARROWEST)));
     watcher.observe(box.current);
@@ -100,7 +119,7 @@ function Timeline({ job }) {
   const ticks = [0, 0.25, 0.5, 0.75, 1].map((part) => first + part * (last - first));
   const height = TOP + shown.length * ROW + 4;
   const label = `When each instance worked: ${begun.length} instances over ${duration((last - first) / 1000)}`;
-  return html`<div class="scroll" tabindex="0" role="region" aria-label="Timeline of instances" ref=${box}><svg class="timeline" width=${width} height=${height} viewBox=${`0 0 ${width} ${height}`} role="img" aria-label=${label}>
+  return html`<div class="scroll" tabindex="0" role="region" aria-label=${`Timeline of ${title}`} ref=${box}><svg class="timeline" width=${width} height=${height} viewBox=${`0 0 ${width} ${height}`} role="img" aria-label=${label}>
     ${ticks.map((time, i) => html`<g key=${i}><line class="grid" x1=${place(time)} x2=${place(time)} y1=${TOP - 4} y2=${height} />
       <text x=${place(time)} y="11" text-anchor=${i === 4 ? "end" : i ? "middle" : "start"}>${duration((time - first) / 1000)}</text></g>`)}
     ${shown.map((instance, i) => {

@@ -7,13 +7,49 @@ const quoted = (text) => `'${String(text).replaceAll("'", `'\\''`)}'`;
 const literal = (value) => JSON.stringify(value);
 const whole = (text) => (/^-?\d+$/.test(String(text)) ? Number(text) : text);
 
+const DATA = { uri_folder: "UriFolder", uri_file: "UriFile", mlflow_model: "MLFlowModel", custom_model: "CustomModel" };
+
+/** Tell whether an input of a type is data, not a value. */
+export const isData = (type) => type in DATA;
+
+/** The value of a text, as the type of an input has it. */
+export function valueOf(type, text) {
+  if (type === "boolean") {
+    return text === "true";
+  }
+  return type === "integer" || type === "number" ? Number(text) : text;
+}
+
+/** The inputs that have names: pairs of name and `{type, path}` or value. */
+export const namedInputs = (fields) =>
+  (fields.ports ?? []).filter(({ name }) => fields[`inputs.${name}`]).map(({ name, type }) => {
+    const text = fields[`inputs.${name}`];
+    return [name, isData(type) ? { type, path: text } : valueOf(type, text)];
+  });
+
+/** The outputs that have names: pairs of name and URI. */
+export const namedOutputs = (fields) =>
+  (fields.places ?? []).filter((name) => fields[`outputs.${name}`]).map((name) => [name, fields[`outputs.${name}`]]);
+
 /** Return the body of an invocation from the fields of the form. */
 export function invocation(fields) {
-  const properties = {
-    InputData: { data: { JobInputType: fields.input_type === "uri_file" ? "UriFile" : "UriFolder", Uri: fields.input } },
-  };
+  const properties = { InputData: {}, OutputData: {} };
+  if (fields.input) {
+    properties.InputData.input = { JobInputType: fields.input_type === "uri_file" ? "UriFile" : "UriFolder", Uri: fields.input };
+  }
+  for (const [name, given] of [...namedInputs(fields), ...Object.entries(fields.parameters ?? {})]) {
+    properties.InputData[name] = isData(given?.type) && given.path ? { JobInputType: DATA[given.type], Uri: given.path } : { JobInputType: "Literal", Value: given };
+  }
   if (fields.output) {
-    properties.OutputData = { score: { JobOutputType: "UriFolder", Uri: fields.output } };
+    properties.OutputData.output = { JobOutputType: "UriFolder", Uri: fields.output };
+  }
+  for (const [name, uri] of namedOutputs(fields)) {
+    properties.OutputData[name] = { JobOutputType: "UriFolder", Uri: uri };
+  }
+  for (const group of ["InputData", "OutputData"]) {
+    if (!Object.keys(properties[group]).length) {
+      delete properties[group];
+    }
   }
   const plain = { mini_batch_size: "miniBatchSize", error_threshold: "errorThreshold", output_file_name: "outputFileName" };
   for (const [name, azure] of Object.entries(plain)) {
@@ -64,13 +100,17 @@ function curl(uri, headers, body) {
   return parts.join(" \\\n  ");
 }
 
+const told = (given) => (given?.path ? `.path=${given.path}` : `=${typeof given === "object" ? JSON.stringify(given) : given}`);
+
 function commandLine(endpoint, fields, settings) {
   const parts = [
     `airflow batch-endpoints invoke ${endpoint}`,
-    `--input ${quoted(fields.input)}`,
+    ...(fields.input ? [`--input ${quoted(fields.input)}`] : []),
     ...(fields.input_type === "uri_file" ? ["--input-type uri_file"] : []),
     ...(fields.deployment ? [`--deployment ${quoted(fields.deployment)}`] : []),
     ...(fields.output ? [`--output ${quoted(fields.output)}`] : []),
+    ...[...namedInputs(fields), ...Object.entries(fields.parameters ?? {})].map(([name, given]) => `--set ${quoted(`inputs.${name}${told(given)}`)}`),
+    ...namedOutputs(fields).map(([name, uri]) => `--set ${quoted(`outputs.${name}.path=${uri}`)}`),
     ...settings.map(([name, value]) => `--set ${quoted(`${name}=${value}`)}`),
     ...(fields.name ? [`--job-name ${quoted(fields.name)}`] : []),
     "--wait",
@@ -94,14 +134,29 @@ job.raise_for_status()
 print(job.json()["name"], job.json()["state"])`;
 }
 
+/** Plain data as Python writes it. */
+function pythonText(value) {
+  if (value === null || typeof value === "boolean") {
+    return { null: "None", true: "True", false: "False" }[value];
+  }
+  if (Array.isArray(value)) {
+    return `[${value.map(pythonText).join(", ")}]`;
+  }
+  return typeof value === "object" ? `{${Object.entries(value).map(([name, entry]) => `${literal(name)}: ${pythonText(entry)}`).join(", ")}}` : literal(value);
+}
+
 function dagTask(endpoint, fields, settings) {
   const parameters = [
     ["task_id", "score"],
     ["endpoint", endpoint],
-    ["input_data", fields.input],
+    ...(fields.input ? [["input_data", fields.input]] : []),
     ...(fields.deployment ? [["deployment", fields.deployment]] : []),
     ...(fields.output ? [["output_uri", fields.output]] : []),
   ].map(([name, value]) => `    ${name}=${literal(value)},`);
+  const inputs = [...namedInputs(fields), ...Object.entries(fields.parameters ?? {})];
+  const named = [["inputs", Object.fromEntries(inputs)], ["outputs", Object.fromEntries(namedOutputs(fields))]]
+    .filter(([, found]) => Object.keys(found).length)
+    .map(([name, found]) => `    ${name}=${pythonText(found)},`);
   const overrides = settings.length
     ? [`    settings={${settings.map(([name, value]) => `${literal(name)}: ${literal(value)}`).join(", ")}},`]
     : [];
@@ -110,6 +165,7 @@ function dagTask(endpoint, fields, settings) {
     "",
     "score = BatchInvokeOperator(",
     ...parameters,
+    ...named,
     ...overrides,
     "    deferrable=True,",
     ")",

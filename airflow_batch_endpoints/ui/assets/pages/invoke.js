@@ -4,21 +4,54 @@ import { jobPage } from "../components/jobs.js";
 import { Layout } from "../components/layout.js";
 import { ROOT, path, send, useResource, withQuery } from "../lib/api.js";
 import { html, useEffect, useId, useState } from "../lib/html.js";
-import { invocation, invocationHeaders, snippets } from "../lib/snippets.js";
+import { invocation, invocationHeaders, isData, snippets } from "../lib/snippets.js";
 
 const whole = (low, high) => (text) =>
   /^\d+$/.test(text) && Number(text) >= low && Number(text) <= high ? null : `A whole number from ${low.toLocaleString("en")} to ${high.toLocaleString("en")}`;
-const FIELDS = [
-  { name: "input", label: "Input", isWide: true, isNeeded: true, hint: "URI of a folder, a file or a pattern", places: ["InputData"], check: (text) => (/^[a-z][a-z0-9+.-]*:|^\//i.test(text) ? null : "A URI such as s3://bucket/folder or file:///data, or an absolute path") },
-  { name: "output", label: "Output", isWide: true, hint: "URI of a folder; a folder of the job's own without it", places: ["OutputData"], check: (text) => (/^[a-z][a-z0-9+.-]*:|^\//i.test(text) ? null : "A URI such as s3://bucket/folder, or an absolute path") },
+const uri = (text) => (/^[a-z][a-z0-9+.-]*:|^\//i.test(text) ? null : "A URI such as s3://bucket/folder or file:///data, or an absolute path");
+const INPUT = { name: "input", label: "Input", isWide: true, isNeeded: true, hint: "URI of a folder, a file or a pattern", places: ["InputData"], check: uri };
+const OUTPUT = { name: "output", label: "Output", isWide: true, hint: "URI of a folder; a folder of the job's own without it", places: ["OutputData"], check: uri };
+const NAME = { name: "name", label: "Job name", hint: "Made up without it; the same name and request is the same job", places: ["name"], check: (text) => (/^[A-Za-z0-9][A-Za-z0-9_.~:+-]{0,249}$/.test(text) ? null : "Letters, digits, and _ . ~ : + -") };
+const OVERRIDES = [
   { name: "instance_count", label: "Instances", from: (document) => document.resources?.instance_count, places: ["instanceCount"], check: whole(1, 1000) },
   { name: "mini_batch_size", label: "Mini-batch size", hint: "Files per call", from: (document) => document.settings?.mini_batch_size, places: ["miniBatchSize"], check: (text) => (/^[1-9]\d*$/.test(text) ? null : "A number of files, at least 1") },
   { name: "error_threshold", label: "Error threshold", hint: 'A number of items, a share such as "5%", or -1 for any', from: (document) => document.settings?.error_threshold, places: ["errorThreshold"], check: (text) => (/^(-1|\d+|(100|\d{1,2})(\.\d+)?\s*%)$/.test(text) ? null : 'A number, a share such as "5%", or -1') },
   { name: "max_retries", label: "Retries per mini-batch", from: (document) => document.settings?.retry_settings?.max_retries, places: ["maxRetries"], check: whole(0, 100) },
   { name: "timeout", label: "Timeout per mini-batch", hint: "Seconds", from: (document) => document.settings?.retry_settings?.timeout, places: ["timeout"], check: whole(1, 259200) },
   { name: "output_file_name", label: "Output file name", hint: "Ends in .csv, .parquet or .jsonl", from: (document) => document.settings?.output_file_name, places: ["outputFileName"], check: (text) => (/^[A-Za-z0-9][A-Za-z0-9 ._-]*\.(csv|parquet|jsonl)$/.test(text) ? null : "A plain name that ends in .csv, .parquet or .jsonl") },
-  { name: "name", label: "Job name", hint: "Made up without it; the same name and request is the same job", places: ["name"], check: (text) => (/^[A-Za-z0-9][A-Za-z0-9_.~:+-]{0,249}$/.test(text) ? null : "Letters, digits, and _ . ~ : + -") },
 ];
+const PARAMETERS = { name: "parameters", label: "Further parameters", isWide: true, hint: 'Of the DAG, as a JSON object such as {"day": "2024-01-01"}', places: ["InputData"], check: (text) => (asObject(text) ? null : "A JSON object") };
+
+function asObject(text) {
+  try {
+    const found = JSON.parse(text);
+    return found && typeof found === "object" && !Array.isArray(found) ? found : null;
+  } catch {
+    return null;
+  }
+}
+
+const CHECKS = {
+  integer: (text) => (/^[+-]?\d+$/.test(text) ? null : "A whole number"),
+  number: (text) => (text !== "" && Number.isFinite(Number(text)) ? null : "A number"),
+};
+
+/** The fields of a form for a deployment: a model's, or those that its own inputs and outputs make. */
+function fieldsOf(deployment) {
+  if (deployment?.type === "pipeline" || deployment?.type === "dag") {
+    const inputs = Object.entries(deployment.inputs).map(([name, port]) => ({
+      name: `inputs.${name}`, label: name, isWide: isData(port.type), isNeeded: port.required, places: [name],
+      hint: [port.type, port.description].filter(Boolean).join(": "), shown: port.default,
+      choices: port.enum ?? (port.type === "boolean" ? [true, false] : null),
+      check: isData(port.type) ? uri : CHECKS[port.type] ?? (() => null),
+    }));
+    const outputs = Object.entries(deployment.outputs).map(([name, port]) => ({
+      name: `outputs.${name}`, label: `Output ${name}`, isWide: true, places: [name], hint: `${port.type}; a folder of its name in the job's folder without it`, check: uri,
+    }));
+    return [...inputs, ...(deployment.type === "dag" ? [PARAMETERS] : outputs), NAME];
+  }
+  return [INPUT, OUTPUT, ...OVERRIDES, NAME];
+}
 
 export function InvokePage({ endpoint: name }) {
   const endpoint = useResource(path`/v1/endpoints/${name}`);
@@ -33,21 +66,31 @@ export function InvokePage({ endpoint: name }) {
 }
 
 function Form({ endpoint, rights }) {
-  const [fields, setFields] = useState({ deployment: "", input_type: "uri_folder", ...Object.fromEntries(FIELDS.map((field) => [field.name, ""])) });
+  const [fields, setFields] = useState({ deployment: "", input_type: "uri_folder" });
   const [touched, setTouched] = useState({});
   const [isSending, setIsSending] = useState(false);
   const [failure, setFailure] = useState(null);
   const [plan, setPlan] = useState({});
   const chosen = fields.deployment || endpoint.default;
+  const deployment = endpoint.deployments.find((entry) => entry.name === chosen);
+  const shown = fieldsOf(deployment);
+  const isModel = shown.includes(INPUT);
   const document = useResource(rights.may_read_documents && chosen ? path`/v1/endpoints/${endpoint.name}/deployments/${chosen}` : null);
   const problems = Object.fromEntries(
-    FIELDS.map((field) => {
-      const text = fields[field.name].trim();
+    shown.map((field) => {
+      const text = (fields[field.name] ?? "").trim();
       const problem = text ? field.check(text) : field.isNeeded ? "Needed" : null;
       return [field.name, problem];
     }).filter(([, problem]) => problem),
   );
-  const asked = Object.fromEntries(Object.entries(fields).map(([name, value]) => [name, value.trim()]));
+  // What was filled in for another deployment stays in the form, and is not sent.
+  const known = new Set(["deployment", "input_type", ...shown.map((field) => field.name)]);
+  const asked = {
+    ...Object.fromEntries(Object.entries(fields).filter(([name]) => known.has(name)).map(([name, value]) => [name, value.trim()])),
+    ports: Object.entries(deployment?.inputs ?? {}).map(([name, port]) => ({ name, type: port.type })),
+    places: Object.keys(deployment?.outputs ?? {}),
+  };
+  asked.parameters = asObject(asked.parameters);
   const isValid = Object.keys(problems).length === 0;
   const key = JSON.stringify(asked);
   useEffect(() => {
@@ -79,7 +122,7 @@ function Form({ endpoint, rights }) {
   const refused = (field) => (failure ?? plan.error)?.errors.find((entry) => field.places.some((place) => entry.field.split(".").includes(place)));
   const start = async (event) => {
     event.preventDefault();
-    setTouched(Object.fromEntries(FIELDS.map((field) => [field.name, true])));
+    setTouched(Object.fromEntries(shown.map((field) => [field.name, true])));
     if (!isValid || isSending) {
       return;
     }
@@ -99,19 +142,21 @@ function Form({ endpoint, rights }) {
         <div class="fields">
           <${Choice} label="Deployment" value=${fields.deployment} onChange=${set("deployment")}
             options=${[["", endpoint.default ? `${endpoint.default} (the default)` : "the default: none is set"], ...endpoint.deployments.filter((entry) => entry.name !== endpoint.default).map((entry) => [entry.name, entry.name])]} />
-          <${Choice} label="Input is" value=${fields.input_type} onChange=${set("input_type")} options=${[["uri_folder", "a folder, or files by a pattern"], ["uri_file", "one file"]]} />
-          ${FIELDS.map((field) => html`<${Field} key=${field.name} field=${field} value=${fields[field.name]} placeholder=${document.data?.document && field.from ? field.from(document.data.document) : undefined}
-            problem=${(touched[field.name] && problems[field.name]) || refused(field)?.message} onInput=${set(field.name)} onLeave=${() => setTouched({ ...touched, [field.name]: fields[field.name] !== "" })} />`)}
+          ${isModel && html`<${Choice} label="Input is" value=${fields.input_type} onChange=${set("input_type")} options=${[["uri_folder", "a folder, or files by a pattern"], ["uri_file", "one file"]]} />`}
+          ${shown.map((field) => field.choices
+            ? html`<${Choice} key=${field.name} label=${field.label} value=${fields[field.name] ?? ""} onChange=${set(field.name)} options=${[["", field.shown === null || field.shown === undefined ? "–" : `${field.shown} (the default)`], ...field.choices.map((choice) => [String(choice), String(choice)])]} />`
+            : html`<${Field} key=${field.name} field=${field} value=${fields[field.name] ?? ""} placeholder=${field.shown ?? (document.data?.document && field.from ? field.from(document.data.document) : undefined)}
+            problem=${(touched[field.name] && problems[field.name]) || refused(field)?.message} onInput=${set(field.name)} onLeave=${() => setTouched({ ...touched, [field.name]: Boolean(fields[field.name]) })} />`)}
         </div>
         ${(failure ?? plan.error) && html`<${Problem} error=${failure ?? plan.error} what=${failure ? "The job was not started" : "It would be refused"} />`}
         ${plan.job && html`<div class="notice good" role="status"><strong>Ready to start.</strong><dl class="facts">
-          <${Fact} label="Model"><span class="mono">${plan.job.deployment?.model?.path ?? plan.job.model_uri ?? "–"}</span><//>
+          ${isModel && html`<${Fact} label="Model"><span class="mono">${plan.job.deployment?.model?.path ?? plan.job.model_uri ?? "–"}</span><//>`}
           <${Fact} label="Output">${plan.job.output_uri ?? "a folder of its own"}<//></dl></div>`}
         <div class="actions"><button class="primary ${ready}" disabled=${isSending}>${isSending ? "Starting …" : "Start the job"}</button>
           <${Link} class="button" to=${path`/endpoints/${endpoint.name}`}>Cancel<//></div>
       </div>
     </form>
-    <${Words} endpoint=${endpoint} fields=${{ ...asked, input: asked.input || "s3://bucket/folder" }} />
+    <${Words} endpoint=${endpoint} fields=${isModel ? { ...asked, input: asked.input || "s3://bucket/folder" } : asked} />
   </div>`;
 }
 

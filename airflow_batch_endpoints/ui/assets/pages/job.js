@@ -1,5 +1,6 @@
 // One job: how far it is, what its instances do, what failed, what it made, and what it ran.
 import { Confirm, Copy, ENDED, Fact, Link, Problem, Show, State, Tabs } from "../components/basics.js";
+import { Given, OtherRun, Steps } from "../components/pipeline.js";
 import { Instances, Stages, Throughput } from "../components/running.js";
 import { Failures } from "../components/failures.js";
 import { Output } from "../components/output.js";
@@ -30,17 +31,30 @@ export function JobView({ endpoint, name, isTab = false }) {
     <${Header} job=${found} session=${session.data} isTab=${isTab} onChange=${job.reload} />
     <${Progress} job=${found} />
     <${Tabs} label="About the job" tabs=${[
-      { id: "work", name: "Instances", count: found.instances.length },
-      { id: "failures", name: "Failures", count: found.counts.failed },
+      WORK[found.deployment_type](found),
+      found.deployment_type === "model" && { id: "failures", name: "Failures", count: found.counts.failed },
       { id: "output", name: "Output" },
       { id: "documents", name: "What it ran" },
     ]} panel=${(open) => ({
-      work: () => html`<${Throughput} job=${found} /><${Instances} job=${found} />`,
+      work: () => html`<${Work} job=${found} />`,
       failures: () => html`<${Failures} address=${address} job=${found} rights=${session.data?.endpoint} />`,
       output: () => html`<${Output} address=${address} job=${found} />`,
       documents: () => html`<${Documents} address=${address} rights=${session.data?.endpoint} />`,
     })[open]()} />
   </div>`}<//>`;
+}
+
+const WORK = {
+  model: (job) => ({ id: "work", name: "Instances", count: job.instances.length }),
+  pipeline: (job) => ({ id: "work", name: "Steps", count: job.steps.length }),
+  dag: () => ({ id: "work", name: "Run" }),
+};
+
+function Work({ job }) {
+  if (job.deployment_type === "pipeline") {
+    return html`<${Steps} job=${job} />`;
+  }
+  return job.deployment_type === "dag" ? html`<${OtherRun} job=${job} />` : html`<${Throughput} job=${job} /><${Instances} job=${job} />`;
 }
 
 function Header({ job, session, isTab, onChange }) {
@@ -73,15 +87,16 @@ function Header({ job, session, isTab, onChange }) {
       <dl class="facts">
         <${Fact} label="Endpoint"><${Link} to=${path`/endpoints/${job.endpoint}`}>${job.endpoint}<//><//>
         <${Fact} label="Deployment">${job.deployment ?? "–"}<//>
-        <${Fact} label="Model">${model ? html`<a href=${model} target="_blank" rel="noopener noreferrer" onClick=${openElsewhere}>${job.model}</a>` : html`<span class="mono">${job.model ?? "–"}</span>`}<//>
+        ${job.deployment_type === "model" && html`<${Fact} label="Model">${model ? html`<a href=${model} target="_blank" rel="noopener noreferrer" onClick=${openElsewhere}>${job.model}</a>` : html`<span class="mono">${job.model ?? "–"}</span>`}<//>`}
         <${Fact} label="Invoked by">${job.invoker ?? "–"}<//>
         <${Fact} label="Created"><span title=${moment(job.created)}>${ago(job.created)}</span><//>
         <${Fact} label=${isOver ? "Ran for" : "Running for"}>${duration(job.seconds)}<//>
         <${Fact} label="Compute">${job.compute ?? "–"}<//>
         ${job.submission > 0 && html`<${Fact} label="Cleared">${job.submission} ${job.submission === 1 ? "time" : "times"}<//>`}
         ${job.replay_of && html`<${Fact} label="Replay of"><${Link} to=${path`/endpoints/${job.endpoint}/jobs/${job.replay_of}`}>${job.replay_of}<//><//>`}
-        <${Fact} label="Input"><span class="mono">${job.input ?? "–"}</span><//>
-        <${Fact} label="Output"><span class="mono">${job.output ?? "–"}</span> ${job.output && html`<${Copy} text=${job.output} class="quiet small" aria-label="Copy the output's URI" />`}<//>
+        ${job.deployment_type === "model" && html`<${Fact} label="Input"><span class="mono">${job.input ?? "–"}</span><//>`}
+        <${Given} job=${job} />
+        <${Fact} label=${job.deployment_type === "model" ? "Output" : "Folder"}><span class="mono">${job.output ?? "–"}</span> ${job.output && html`<${Copy} text=${job.output} class="quiet small" aria-label="Copy the output's URI" />`}<//>
       </dl>
     </div>
     ${isAsked && html`<${Confirm} title="Cancel this job?" action="Cancel the job" onConfirm=${cancel} onClose=${() => setIsAsked(false)}>
@@ -90,18 +105,36 @@ function Header({ job, session, isTab, onChange }) {
   </section>`;
 }
 
-function Progress({ job }) {
+const Progress = ({ job }) => html`<section class="card" aria-label="Progress">
+  <${Stages} job=${job} />
+  ${job.deployment_type === "model" && html`<${ItemProgress} job=${job} />`}
+  ${job.deployment_type === "pipeline" && html`<${StepProgress} steps=${job.steps} />`}
+</section>`;
+
+/** A share as a bar. */
+function Meter({ label, done, failed, all, text }) {
+  const share = (part) => `${all ? (100 * (part ?? 0)) / all : 0}%`;
+  return html`<div class="meter" role="progressbar" aria-label=${label} aria-valuemin="0" aria-valuemax=${all ?? 0} aria-valuenow=${(done ?? 0) + (failed ?? 0)} aria-valuetext=${text}>
+    <i class="good" style=${{ width: share(done) }}></i><i class="bad" style=${{ width: share(failed) }}></i></div>`;
+}
+
+function StepProgress({ steps }) {
+  const count = (...states) => steps.filter((step) => states.includes(step.state)).length;
+  const [done, failed, reused] = [count("Completed"), count("Failed"), steps.filter((step) => step.reused_from).length];
+  return html`<div class="progress">
+      <div class="heading"><span class="big">${done} of ${steps.length}</span><span class="muted">steps completed${reused ? `, ${reused} of them reused` : ""}${failed ? `, ${failed} failed` : ""}</span></div>
+      <${Meter} label="Steps done" done=${done} failed=${failed} all=${steps.length} text=${`${done} completed, ${failed} failed, of ${steps.length}`} />
+    </div>`;
+}
+
+function ItemProgress({ job }) {
   const { listed, succeeded, failed, rows, shards, shards_done: done } = job.counts;
-  const share = (part) => `${listed ? (100 * (part ?? 0)) / listed : 0}%`;
   const ended = (succeeded ?? 0) + (failed ?? 0);
   const isOver = ENDED.includes(job.state);
-  return html`<section class="card" aria-label="Progress">
-    <${Stages} job=${job} />
-    <div class="progress">
+  return html`<div class="progress">
       <div class="heading"><span class="big">${listed ? percent(ended, listed) : "–"}</span>
         <span class="muted">${listed ? `${number(ended)} of ${number(listed)} items` : "The input has not been listed yet"}${!isOver && job.seconds_left ? ` · about ${duration(job.seconds_left)} left` : ""}</span></div>
-      <div class="meter" role="progressbar" aria-label="Items done" aria-valuemin="0" aria-valuemax=${listed ?? 0} aria-valuenow=${ended} aria-valuetext=${`${number(succeeded)} succeeded, ${number(failed)} failed, of ${number(listed)}`}>
-        <i class="good" style=${{ width: share(succeeded) }}></i><i class="bad" style=${{ width: share(failed) }}></i></div>
+      <${Meter} label="Items done" done=${succeeded} failed=${failed} all=${listed} text=${`${number(succeeded)} succeeded, ${number(failed)} failed, of ${number(listed)}`} />
     </div>
     <dl class="facts">
       <${Fact} label="Succeeded">${number(succeeded)}<//>
@@ -110,6 +143,5 @@ function Progress({ job }) {
       <${Fact} label="Rows">${number(rows)}<//>
       <${Fact} label="Rows per second">${job.rows_per_second === null ? "–" : number(job.rows_per_second)}<//>
       ${!isOver && html`<${Fact} label="Time left">${job.seconds_left === null ? "–" : duration(job.seconds_left)}<//>`}
-    </dl>
-  </section>`;
+    </dl>`;
 }

@@ -1,0 +1,49 @@
+"""Starting runs of DAGs from a task, through the Execution API."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from airflow_batch_endpoints.exceptions import InfrastructureError, NotFoundError, UserError
+
+
+def start_run(dag_id: str, run_id: str, conf: dict[str, Any], *, resume: bool = False) -> bool:
+    """Start a run.
+
+    :param run_id: a run of that id is not started twice.
+    :param conf: its parameters.
+    :param resume: when there is such a run, clear it.
+    :return: whether it was started (or resumed) now.
+    :raises NotFoundError: there is no such DAG.
+    :raises UserError: the DAG does not take these parameters.
+    """
+    from airflow.sdk.exceptions import AirflowRuntimeError, ErrorType
+    from airflow.sdk.execution_time.comms import ErrorResponse, TriggerDagRun
+    from airflow.sdk.execution_time.task_runner import SUPERVISOR_COMMS
+
+    message = TriggerDagRun(dag_id=dag_id, run_id=run_id, conf=conf, reset_dag_run=resume)
+    try:
+        answer = SUPERVISOR_COMMS.send(message)
+    except AirflowRuntimeError as error:
+        answer = error.error
+    if not isinstance(answer, ErrorResponse):
+        return True
+    if answer.error == ErrorType.DAGRUN_ALREADY_EXISTS:
+        return False
+    detail = str(answer.detail).lower()
+    if "404" in detail or "not_found" in detail or "not found" in detail:
+        raise NotFoundError(f"there is no DAG {dag_id!r}")
+    if "'status_code': 400" in detail or "'status_code': 422" in detail:
+        raise UserError(f"DAG {dag_id!r} cannot be started so: {answer.detail}")
+    raise InfrastructureError(f"run {run_id!r} of DAG {dag_id!r} could not be started: {answer.error}: {answer.detail}")
+
+
+def is_paused(dag_id: str) -> bool | None:
+    """Tell whether a DAG is paused, so that a run of it would wait; ``None`` when there is no such DAG."""
+    from airflow.sdk.exceptions import AirflowRuntimeError
+    from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
+
+    try:
+        return bool(RuntimeTaskInstance.get_dag(dag_id).is_paused)
+    except AirflowRuntimeError:
+        return None

@@ -1,0 +1,67 @@
+"""Waiting for a run of a DAG in the triggerer, and what tasks and triggers may ask about runs."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+from airflow.triggers.base import BaseTrigger, TriggerEvent
+from asgiref.sync import sync_to_async
+
+from airflow_batch_endpoints.triggers.resuming import settled
+
+FINAL_RUN_STATES = ("success", "failed")
+
+
+class RunTrigger(BaseTrigger):
+    """Looks at a run until there is something to tell. Base of triggers.
+
+    :param poll_interval: seconds between looks.
+    """
+
+    def __init__(self, *, poll_interval: float) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.poll_interval = poll_interval
+
+    def arguments(self) -> dict[str, Any]:
+        """Return what the triggerer needs to make this again."""
+        raise NotImplementedError
+
+    def look(self) -> dict[str, Any] | None:
+        """Return the event to go on with; ``None`` to look again."""
+        raise NotImplementedError
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        """Return what the triggerer needs to make this again."""
+        return f"{type(self).__module__}.{type(self).__qualname__}", self.arguments()
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        """Look until there is something to tell."""
+        started = time.monotonic()
+        while True:
+            event = await sync_to_async(self.look)()
+            if event is not None:
+                await settled(started)
+                yield TriggerEvent(event)
+                return
+            await asyncio.sleep(self.poll_interval)
+
+
+def run_state(dag_id: str, run_id: str) -> str | None:
+    """Return the state of a run, from a task or a trigger; ``None`` when there is no such run."""
+    from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
+
+    if not RuntimeTaskInstance.get_dr_count(dag_id=dag_id, run_ids=[run_id]):
+        return None
+    state = RuntimeTaskInstance.get_dagrun_state(dag_id=dag_id, run_id=run_id)
+    return str(getattr(state, "value", state))
+
+
+def any_succeeded(dag_id: str, run_id: str, task_id: str) -> bool:
+    """Tell whether an instance of a mapped task has succeeded; from a task or a trigger."""
+    from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
+
+    states = RuntimeTaskInstance.get_task_states(dag_id=dag_id, task_ids=[task_id], run_ids=[run_id])
+    return "success" in states.get(run_id, {}).values()
