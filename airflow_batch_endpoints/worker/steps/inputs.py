@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from airflow_batch_endpoints.documents.ports import LITERAL_TYPES
 from airflow_batch_endpoints.exceptions import InputError, UserError
 from airflow_batch_endpoints.jobs import shell
 from airflow_batch_endpoints.jobs.pipeline import PipelineSpec, StepInput, StepSpec
@@ -15,8 +16,6 @@ from airflow_batch_endpoints.storage.contents import Contents, File, contents
 from airflow_batch_endpoints.storage.uris import is_local, local_path, shown
 from airflow_batch_endpoints.worker import models
 from airflow_batch_endpoints.worker.steps import outputs, transfer
-
-LITERALS = ("string", "number", "integer", "boolean")
 
 
 @dataclass(frozen=True)
@@ -102,7 +101,7 @@ def _resolve(spec: PipelineSpec, name: str, given: StepInput, done: Mapping[str,
         return Data(published.uri, given, (published.uri,), published)
     if given.value is None:
         return None
-    if given.type in LITERALS:
+    if given.type in LITERAL_TYPES:
         return shell.as_text(given.value)
     return Data(str(given.value), given, spec.allowed_input_uris)
 

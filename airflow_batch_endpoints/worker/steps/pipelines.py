@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from airflow_batch_endpoints import __version__
+from airflow_batch_endpoints.documents.ports import LITERAL_TYPES
 from airflow_batch_endpoints.exceptions import (
     ConflictError,
     IncompleteError,
@@ -29,7 +30,6 @@ from airflow_batch_endpoints.storage.uris import is_local, join, local_path, sho
 from airflow_batch_endpoints.worker import models
 from airflow_batch_endpoints.worker.ledger import Stop
 from airflow_batch_endpoints.worker.steps import outputs, transfer
-from airflow_batch_endpoints.worker.steps.inputs import LITERALS
 from airflow_batch_endpoints.worker.steps.record import StepRecord
 
 log = logging.getLogger(__name__)
@@ -62,7 +62,7 @@ def pin(spec: PipelineSpec) -> PinnedPipeline:
 
 
 def _pinned(spec: PipelineSpec, name: str, given: StepInput) -> StepInput:
-    if given.type in LITERALS or given.value is None:
+    if given.type in LITERAL_TYPES or given.value is None:
         return given
     uri = str(given.value)
     if models.is_registered(uri):
