@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from airflow_batch_endpoints.documents.ports import LITERAL_TYPES
 from airflow_batch_endpoints.exceptions import InputError, UserError
 from airflow_batch_endpoints.jobs import shell
 from airflow_batch_endpoints.jobs.pipeline import PipelineSpec, StepInput, StepSpec
@@ -15,8 +16,6 @@ from airflow_batch_endpoints.storage.contents import Contents, File, contents
 from airflow_batch_endpoints.storage.uris import is_local, local_path, shown
 from airflow_batch_endpoints.worker import models
 from airflow_batch_endpoints.worker.steps import outputs, transfer
-
-LITERALS = ("string", "number", "integer", "boolean")
 
 
 @dataclass(frozen=True)
@@ -46,6 +45,13 @@ class Data:
             is_what = "a file" if found.is_file else "a folder"
             raise InputError(f"input {shown(self.uri)} is {is_what}, and the step takes a {self.given.type}")
         return found
+
+    def is_still(self, found: Contents | None) -> bool:
+        """Tell whether what is there is what was there before."""
+        try:
+            return self.look() == found
+        except InputError:
+            return False
 
     def identity(self, found: Contents | None) -> Any | None:
         """Return what the content is known by, as JSON; ``None`` when it is not known.
@@ -102,7 +108,7 @@ def _resolve(spec: PipelineSpec, name: str, given: StepInput, done: Mapping[str,
         return Data(published.uri, given, (published.uri,), published)
     if given.value is None:
         return None
-    if given.type in LITERALS:
+    if given.type in LITERAL_TYPES:
         return shell.as_text(given.value)
     return Data(str(given.value), given, spec.allowed_input_uris)
 
@@ -146,8 +152,3 @@ def identities(given: Given, found: Mapping[str, Contents | None]) -> dict[str, 
         if isinstance(value, Data) and known[name] is None:
             return None
     return known
-
-
-def changed(before: Mapping[str, Contents | None], after: Mapping[str, Contents | None]) -> Sequence[str]:
-    """Return the names of data that are not what they were."""
-    return [name for name in after if before[name] != after[name]]

@@ -151,7 +151,7 @@ def verify(output: PublishedOutput) -> None:
 
     :raises InputError: it is not, or it is gone.
     """
-    found = {file.path: file.identity for file in _look(output.uri).files} if output.files else {}
+    found = {file.path: file.identity for file in _look(output.uri).files}
     known = {file.name: file.identity for file in output.files}
     if found == known:
         return
