@@ -58,16 +58,32 @@ def document_body(example: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _data(type_name: str) -> dict[str, Any]:
-    return {
+_TYPES = ["UriFolder", "UriFile", "MLFlowModel", "CustomModel"]
+_INPUTS = {
+    **_OBJECT,
+    "description": "By name: data with `Uri`, or a `Literal` with `Value`. A model takes one data input, under any name.",
+    "additionalProperties": {
         "type": "object",
-        "minProperties": 1,
-        "maxProperties": 1,
-        "additionalProperties": {
-            "type": "object",
-            "properties": {type_name: {"enum": ["UriFolder", "UriFile"]}, "Uri": {"type": "string", "minLength": 1}},
+        "properties": {
+            "JobInputType": {"enum": [*_TYPES, "Literal"]},
+            "Uri": {"type": "string", "minLength": 1},
+            "Value": {"description": "Of a Literal."},
         },
-    }
+    },
+}
+_OUTPUTS = {
+    **_OBJECT,
+    "description": "By name: where outputs go. Of a model one, under any name.",
+    "additionalProperties": {
+        "type": "object",
+        "properties": {
+            "JobOutputType": {"enum": _TYPES},
+            "Uri": {"type": "string", "minLength": 1},
+            "AssetName": {"type": "string", "description": "Ours. Data asset that the output becomes a version of."},
+            "AssetVersion": {"type": "string", "description": "Ours. Of that asset; the next number by default."},
+        },
+    },
+}
 
 
 INVOCATION_BODY = {
@@ -83,8 +99,8 @@ INVOCATION_BODY = {
                         "properties": {
                             "type": "object",
                             "properties": {
-                                "InputData": _data("JobInputType"),
-                                "OutputData": _data("JobOutputType"),
+                                "InputData": _INPUTS,
+                                "OutputData": _OUTPUTS,
                                 "dataset": {
                                     **_OBJECT,
                                     "description": "The older form: `dataInputType: DataUrl` and `path`.",

@@ -11,7 +11,10 @@ from airflow_batch_endpoints.documents.component import (
     PipelineComponent,
 )
 from airflow_batch_endpoints.documents.expressions import Own, parse, references
+from airflow_batch_endpoints.documents.ports import ComponentInput
 from airflow_batch_endpoints.documents.validation import shown
+from airflow_batch_endpoints.exceptions import UserError
+from airflow_batch_endpoints.jobs import shell
 
 
 def check_component(component: Component) -> Iterator[tuple[str, str]]:
@@ -37,21 +40,47 @@ def _command(component: CommandComponent | ParallelComponent, place: str, text: 
     except ValueError as error:
         yield place, f"found {shown(text)}, expected {error}"
         return
+    is_sound = True
     for own, is_optional in dict.fromkeys(found):
         ports = component.inputs if own.kind == "inputs" else component.outputs
         if own.name not in ports:
+            is_sound = False
             known = ", ".join(ports) or "none"
             yield place, f"names {own.kind}.{own.name}, which the component does not have; there is: {known}"
-        elif own.kind == "inputs" and not is_optional:
-            declared = component.inputs[own.name]
-            if not declared.is_required and declared.default is None:
-                yield (
-                    place,
-                    (
-                        f"names the optional input {own.name!r} outside of $[[...]]; write $[[--{own.name} "
-                        f"${{{{inputs.{own.name}}}}}]], which vanishes when it is not given"
-                    ),
-                )
+        elif own.kind == "inputs" and not is_optional and _may_be_absent(component.inputs[own.name]):
+            is_sound = False
+            yield (
+                place,
+                (
+                    f"names the optional input {own.name!r} outside of $[[...]]; write $[[--{own.name} "
+                    f"${{{{inputs.{own.name}}}}}]], which vanishes when it is not given"
+                ),
+            )
+    if is_sound and (reason := _refusal(component, text)):
+        yield place, reason
+
+
+def _may_be_absent(declared: ComponentInput) -> bool:
+    return declared.optional and declared.default is None
+
+
+def _refusal(component: CommandComponent | ParallelComponent, text: str) -> str | None:
+    """Return why no command line can be made of a text, with its optional parts or without them."""
+    full: dict[str, shell.Kind] = {
+        # What is not known yet has the benefit of the doubt.
+        name: "number" if declared.type in (None, "number", "integer", "boolean") else "text"
+        for name, declared in component.inputs.items()
+    }
+    absent: dict[str, shell.Kind] = {
+        name: "absent" if _may_be_absent(component.inputs[name]) else kind for name, kind in full.items()
+    }
+    write = shell.for_shell if isinstance(component, CommandComponent) else shell.arguments
+    try:
+        for kinds in (full, absent):
+            write(text, kinds, component.outputs)
+    except UserError as error:
+        return str(error)
+    return None
 
 
 def _data_input(component: ParallelComponent) -> Iterator[tuple[str, str]]:
@@ -62,7 +91,7 @@ def _data_input(component: ParallelComponent) -> Iterator[tuple[str, str]]:
         yield "input_data", f"found {shown(component.input_data)}, expected ${{{{inputs.x}}}} with one of: {known}"
     elif declared.type is not None and not declared.is_data:
         yield "input_data", f"input {name!r} is of type {declared.type}, expected data"
-    elif not declared.is_required and declared.default is None:
+    elif _may_be_absent(declared):
         yield "input_data", f"input {name!r} is optional; what is cut into mini-batches must be there"
 
 

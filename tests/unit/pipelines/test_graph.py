@@ -243,6 +243,16 @@ PARALLEL: dict[str, Any] = {
             "expected ${{inputs.x}}",
         ),
         (
+            {"jobs": {"a": with_component(copy(FOLDER), command="echo $((${{inputs.data}} + 1))")}},
+            "jobs.a.component.command",
+            "reads a text as code",
+        ),
+        (
+            {"jobs": {"a": with_component(copy(FOLDER), command="echo `cat ${{inputs.data}}`")}},
+            "jobs.a.component.command",
+            "between backticks",
+        ),
+        (
             {
                 "jobs": {
                     "a": with_component(
