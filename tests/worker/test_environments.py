@@ -17,6 +17,7 @@ import pandas as pd
 import pytest
 
 from tests.worker.conftest import Job, eventually
+from tests.worker.pipelines import Pipeline
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::UserWarning"),
@@ -153,6 +154,28 @@ def test_what_cannot_be_resolved_ends_in_a_sentence_before_any_work(
     assert sentence in error["message"]
     assert "secret" not in asking.log
     assert not (asking.output / "_batch/job.json").exists()
+
+
+def test_a_command_of_a_pipeline_gets_what_its_step_asks_for(packages: Path, tmp_path: Path) -> None:
+    pipeline = Pipeline(tmp_path / "pipeline", spec={"reuse_uri": (tmp_path / "reuse").as_uri()})
+    cache = tmp_path / "environments"
+    pipeline.environment |= {"UV_FIND_LINKS": str(packages), "BATCH_ENDPOINTS_ENVIRONMENTS": str(cache), **UNCOMPILED}
+    pipeline.environment |= {"PYTHONPATH": "/nowhere"}
+    command = "python -c 'import pinned, sys, os; print(pinned.VALUE, sys.prefix, os.environ.get(\"PYTHONPATH\"))'"
+    made = {"made": {"type": "uri_file"}}
+    pipeline.step("one", f"{command} > ${{{{outputs.made}}}}", conda_file=conda("pinned-by-us==1.0"), outputs=made)
+    pipeline.do("plan")
+    process = pipeline.start("step", "--step", "one")
+    log, _ = process.communicate(timeout=PATIENCE)
+    assert process.returncode == 0, log
+    (built,) = (path for path in cache.iterdir() if path.suffix == "")
+    assert (
+        Path(pipeline.done("one")["outputs"]["made"]["uri"].removeprefix("file://")).read_text() == f"1 {built} None\n"
+    )
+    # Another environment is another step, and one that cannot be had is a sentence.
+    other = Pipeline(tmp_path / "other", name="other", spec=pipeline.spec, environment=pipeline.environment)
+    other.step("one", pipeline.graph[0]["command"], conda_file=conda("pinned-by-us==9"), outputs=made)
+    assert "pinned-by-us==9" in other.failing("one")
 
 
 # -- a case with known outcome --------------------------------------------------------------------------------------

@@ -21,6 +21,7 @@ from airflow_batch_endpoints.exceptions import (
 from airflow_batch_endpoints.jobs.pipeline import PipelineSpec
 from airflow_batch_endpoints.storage.local import LocalStore
 from airflow_batch_endpoints.worker.commands import plan, publish, step
+from airflow_batch_endpoints.worker.steps import parallel as mini_batches
 from tests.worker.conftest import eventually
 from tests.worker.pipelines import Pipeline, by_hand, published, two_steps
 
@@ -85,11 +86,51 @@ def test_two_steps_equal_the_same_steps_by_hand(make: Callable[..., Pipeline], d
 # -- losses -------------------------------------------------------------------------------------------------------------
 
 
+class Killed(BaseException):
+    pass
+
+
+def killed_everywhere(command: Callable[[], Any]) -> int:
+    """Have a command die at each operation of the store in turn, until it comes to its end; then do it again.
+
+    :return: how often it died.
+    """
+    for operation in range(1, 80):
+        with pytest.MonkeyPatch.context() as patch:
+            left = operation
+
+            def dying(name: str) -> Any:
+                method = getattr(LocalStore, name)
+
+                def call(self: LocalStore, *arguments: Any) -> Any:
+                    nonlocal left
+                    left -= 1
+                    if left == 0:
+                        raise Killed
+                    return method(self, *arguments)
+
+                return call
+
+            for name in ("create", "write", "writer", "delete", "read", "list", "copy"):
+                patch.setattr(LocalStore, name, dying(name))
+            try:
+                command()
+            except Killed:
+                continue
+        command()
+        return operation - 1
+    pytest.fail("a command never came to its end")
+
+
+def whole(pipeline: Pipeline, name: str) -> bool:
+    """Whether a step's folder holds what its done.json names, and nothing of what died."""
+    folders = {path.name for path in (pipeline.output / "_batch/steps" / name).iterdir() if path.is_dir()}
+    return folders - {"job"} == {pipeline.done(name)["incarnation"]}
+
+
 def test_killed_at_every_step_and_resumed_gives_the_same(
-    make: Callable[..., Pipeline], data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    make: Callable[..., Pipeline], data: Path, tmp_path: Path
 ) -> None:
-    """Every operation of the store, of every command, is where a process dies once."""
-    expected = by_hand(tmp_path / "hand", data)
     pipeline = two_steps(make(spec={"reuse_uri": (tmp_path / "reuse").as_uri()}), data.as_uri())
     job = (pipeline.output_uri, pipeline.name, "0")
     commands: list[Callable[[], Any]] = [
@@ -98,45 +139,10 @@ def test_killed_at_every_step_and_resumed_gives_the_same(
         lambda: step.run(*job, step="score"),
         lambda: publish.run(*job),
     ]
-
-    class Killed(BaseException):
-        pass
-
-    kills = 0
-    for command in commands:
-        for operation in range(1, 60):
-            with monkeypatch.context() as patch:
-                left = operation
-
-                def dying(name: str) -> Any:
-                    method = getattr(LocalStore, name)
-
-                    def call(self: LocalStore, *arguments: Any) -> Any:
-                        nonlocal left
-                        left -= 1
-                        if left == 0:
-                            raise Killed
-                        return method(self, *arguments)
-
-                    return call
-
-                for name in ("create", "write", "writer", "delete", "read", "list", "copy"):
-                    patch.setattr(LocalStore, name, dying(name))
-                try:
-                    command()
-                except Killed:
-                    kills += 1
-                    continue
-                break
-        else:
-            pytest.fail("a command never came to its end")
-        command()
-    assert kills > 20
-    assert published(pipeline) == expected
-    steps = pipeline.output / "_batch/steps"
-    for name in ("prepare", "score"):
-        folders = [path.name for path in (steps / name).iterdir() if path.is_dir()]
-        assert folders == [pipeline.done(name)["incarnation"]], "what died is removed"
+    assert all(killed_everywhere(command) > 2 for command in commands)
+    assert published(pipeline) == by_hand(tmp_path / "hand", data)
+    assert whole(pipeline, "prepare")
+    assert whole(pipeline, "score")
 
 
 SLOW = """
@@ -400,6 +406,10 @@ def test_outputs_of_every_type(make: Callable[..., Pipeline]) -> None:
         ("ln -s /etc/hostname ${{outputs.made}}", "is a link to '/etc/hostname', which is not in the output"),
         ("echo ${{inputs.nothing}}", "there is: none"),
         ("echo 'open", "exited with code 2; its last words: "),
+        (
+            "mkdir ${{outputs.made}}; touch ${{outputs.made}}/$'\\xff'",
+            "a file whose name not every store can take: '\\udcff'",
+        ),
         ("sleep 60", "longer than its timeout of 1 s"),
         ("trap '' TERM; sleep 60", "longer than its timeout of 1 s"),
     ],
@@ -508,6 +518,7 @@ def init():
 def run(mini_batch):
     for path in mini_batch:
         pathlib.Path(options.copies, os.path.basename(path)).write_text("copy of " + open(path).read())
+        pathlib.Path(os.environ["AZUREML_BI_OUTPUT_PATH"], os.path.basename(path) + ".loose").write_text("")
     return [f"{os.path.basename(path)}:{sum(map(float, open(path))) * options.factor + options.center}" for path in mini_batch]
 """
 
@@ -537,19 +548,17 @@ def parallel(pipeline: Pipeline, data: Path, **settings: Any) -> Pipeline:
     return pipeline
 
 
-PARALLEL_COMMANDS = (("plan",), ("score", "--instance", "0"), ("publish",))
-
-
 def test_a_parallel_step_scores_in_mini_batches(make: Callable[..., Pipeline], data: Path, tmp_path: Path) -> None:
     reuse = {"reuse_uri": (tmp_path / "reuse").as_uri()}
     first = parallel(make("first", name="first", spec=reuse), data)
-    first.do("plan")
-    first.do_step("prepare")
-    assert first.do("plan", "--step", "score")["instances"] == 1
+    job = (first.output_uri, first.name, "0")
+    here(first, "prepare")
+    assert killed_everywhere(lambda: mini_batches.plan(*job, step="score")) > 5
     assert first.do("publish", "--step", "score", code=5)["error"]["type"] == "IncompleteError"
     assert first.do("score", "--step", "score", "--instance", "0")["succeeded"] == 2
-    assert first.do("publish", "--step", "score")["state"] == "Completed"
-    first.do("publish")
+    assert killed_everywhere(lambda: mini_batches.publish(*job, step="score")) > 10
+    assert whole(first, "score")
+    publish.run(*job)
     outputs = {
         name: Path(made["uri"].removeprefix("file://")) for name, made in first.done("prepare")["outputs"].items()
     }
@@ -561,30 +570,28 @@ def test_a_parallel_step_scores_in_mini_batches(make: Callable[..., Pipeline], d
     assert published(first) == {
         "scores.csv": "\n".join(["prediction", *rows, ""]).encode(),
         **{f"prepared/{name}": f"copy of {content}".encode() for name, content in files.items()},
+        **{f"prepared/{name}.loose": b"" for name in files},
     }
-    for command in PARALLEL_COMMANDS:
-        first.do(command[0], *command[1:], "--step", "score")
+    assert mini_batches.plan(*job, step="score")["instances"] == 0
+    assert mini_batches.score(*job, step="score", instance=0)["outcome"] == "nothing_left"
     # Used again, by another job, however many instances it has.
     second = parallel(make("second", name="second", spec=reuse), data)
     second.graph[1]["mini_batches"]["instance_count"] = 3
-    second.do("plan")
-    second.do_step("prepare")
-    assert second.do("plan", "--step", "score")["instances"] == 0
-    second.do("publish", "--step", "score")
-    second.do("publish")
+    here(second, "prepare")
+    assert mini_batches.plan(second.output_uri, "second", "0", step="score")["reused_from"]["job"] == "first"
+    publish.run(second.output_uri, "second", "0")
     assert published(second) == published(first)
-    assert reused(second) == {"prepare": "first", "score": "first"}
 
 
 def test_a_parallel_step_that_fails_says_why(make: Callable[..., Pipeline], data: Path) -> None:
     pipeline = parallel(make(), data, error_threshold=0, retry_settings={"max_retries": 0})
     pipeline.code(score="def init(): pass\ndef run(batch): raise ValueError('not this one')\n")
     pipeline.do("plan")
+    assert "is a command" in pipeline.do("plan", "--step", "prepare", code=2)["error"]["message"]
     pipeline.do_step("prepare")
+    assert "scores in mini-batches" in pipeline.do_step("score", code=2)["error"]["message"]
     pipeline.do("plan", "--step", "score")
     pipeline.do("score", "--step", "score", "--instance", "0", code=3)
     pipeline.do("publish", "--step", "score", code=3)
     message = pipeline.do("publish", code=2)["error"]["message"]
     assert "step score failed: 1 of 2 items failed, error_threshold allows 0" in message
-    assert "is a command" in pipeline.do("plan", "--step", "prepare", code=2)["error"]["message"]
-    assert "scores in mini-batches" in pipeline.do_step("score", code=2)["error"]["message"]

@@ -43,6 +43,7 @@ def run(output_uri: str, job: str, submission: str, *, step: str) -> dict[str, A
 
 
 def _do(work: Step, output_uri: str) -> dict[str, Any]:
+    text = require_command(work.spec)
     with scratch() as folder:
         given = work.given()
         found = inputs.look(given)
@@ -55,12 +56,22 @@ def _do(work: Step, output_uri: str) -> dict[str, Any]:
         outputs = Outputs(work.spec, output_uri, incarnation, folder / "outputs")
         told_inputs = inputs.have(given, found, _made(folder / "inputs"))
         told_outputs = outputs.prepare()
-        command = _command(work.spec, given, told_inputs, told_outputs, folder, _copy(code, folder / "code"))
         log.info("step %s starts as %s", work.spec.name, incarnation)
-        command.run()
+        Command(
+            shell.for_shell(text, inputs.kinds(work.spec, given), set(told_outputs)),
+            folder=_copy(code, folder / "code"),
+            environment={
+                **_environment(work.spec),
+                "TMPDIR": str(_made(folder / "tmp")),
+                **_variables(told_inputs, told_outputs),
+            },
+            timeout=work.spec.timeout,
+            memory_bytes=work.spec.memory_bytes,
+        ).run()
         log.info("the command ended well; storing its outputs")
         published = outputs.keep()
-        is_same = _is_same(given, found)
+        # Other data are looked at again only if that decides something.
+        is_same = _is_same(given if key else inputs.made_by_steps(given), found)
         return work.publish(
             StepDone(
                 job=work.pipeline.job,
@@ -89,15 +100,8 @@ def _is_same(given: inputs.Given, found: Mapping[str, Contents | None]) -> bool:
     return not changed
 
 
-def _command(
-    spec: StepSpec,
-    given: inputs.Given,
-    told_inputs: Mapping[str, str],
-    told_outputs: Mapping[str, str],
-    folder: Path,
-    code: Path,
-) -> Command:
-    text = shell.for_shell(require_command(spec), inputs.kinds(spec, given), set(told_outputs))
+def _variables(told_inputs: Mapping[str, str], told_outputs: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables that the command line refers to."""
     values = {
         **{shell.variable("inputs", name): value for name, value in told_inputs.items()},
         **{shell.variable("outputs", name): value for name, value in told_outputs.items()},
@@ -105,13 +109,7 @@ def _command(
     for name, value in values.items():
         if "\0" in value:
             raise UserError(f"{name} holds a zero byte, which no program can be told")
-    return Command(
-        text,
-        folder=code,
-        environment={**_environment(spec), "TMPDIR": str(_made(folder / "tmp")), **values},
-        timeout=spec.timeout,
-        memory_bytes=spec.memory_bytes,
-    )
+    return values
 
 
 def _environment(spec: StepSpec) -> dict[str, str]:

@@ -37,7 +37,7 @@ def key(step: StepSpec, inputs: dict[str, Any] | None, code: Path | None) -> str
         "inputs": {name: [step.inputs[name].type, step.inputs[name].mode, known] for name, known in inputs.items()},
         "outputs": {name: output.model_dump(mode="json") for name, output in step.outputs.items()},
     }
-    return hashlib.sha256(json.dumps(told, sort_keys=True).encode("utf-8", "surrogateescape")).hexdigest()
+    return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
 
 def _digest(code: Path) -> str:

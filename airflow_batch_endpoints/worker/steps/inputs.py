@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from airflow_batch_endpoints.documents.ports import LITERAL_TYPES
 from airflow_batch_endpoints.exceptions import InputError, UserError
 from airflow_batch_endpoints.jobs import shell
 from airflow_batch_endpoints.jobs.pipeline import PipelineSpec, StepInput, StepSpec
@@ -15,8 +16,6 @@ from airflow_batch_endpoints.storage.contents import Contents, File, contents
 from airflow_batch_endpoints.storage.uris import is_local, local_path, shown
 from airflow_batch_endpoints.worker import models
 from airflow_batch_endpoints.worker.steps import outputs, transfer
-
-LITERALS = ("string", "number", "integer", "boolean")
 
 
 @dataclass(frozen=True)
@@ -102,7 +101,7 @@ def _resolve(spec: PipelineSpec, name: str, given: StepInput, done: Mapping[str,
         return Data(published.uri, given, (published.uri,), published)
     if given.value is None:
         return None
-    if given.type in LITERALS:
+    if given.type in LITERAL_TYPES:
         return shell.as_text(given.value)
     return Data(str(given.value), given, spec.allowed_input_uris)
 
@@ -119,6 +118,11 @@ def kinds(step: StepSpec, given: Given) -> dict[str, shell.Kind]:
 def look(given: Given) -> dict[str, Contents | None]:
     """Return what is there of all data."""
     return {name: value.look() for name, value in given.items() if isinstance(value, Data)}
+
+
+def made_by_steps(given: Given) -> Given:
+    """Return the inputs that are outputs of other steps."""
+    return {name: value for name, value in given.items() if isinstance(value, Data) and value.published is not None}
 
 
 def have(given: Given, found: Mapping[str, Contents | None], folder: Path) -> dict[str, str]:
@@ -145,4 +149,4 @@ def identities(given: Given, found: Mapping[str, Contents | None]) -> dict[str, 
 
 def changed(before: Mapping[str, Contents | None], after: Mapping[str, Contents | None]) -> Sequence[str]:
     """Return the names of data that are not what they were."""
-    return [name for name in before if before[name] != after[name]]
+    return [name for name in after if before[name] != after[name]]

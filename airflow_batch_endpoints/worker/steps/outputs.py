@@ -59,6 +59,11 @@ class Outputs:
             files = [PublishedFile(name=file.path, bytes=file.size) for file in _look(self._uri(name), name).files]
         else:
             found = dict(_files(self._folder / name, name))
+            for file in found:
+                if not file.isprintable():
+                    raise UserError(
+                        f"output {name} holds a file whose name not every store can take: {shown(file)}; give it another"
+                    )
             _require_type(name, output, set(found))
             calls = [partial(self._store_file, name, file, path) for file, path in found.items()]
             files = transfer.in_threads(calls)
@@ -146,7 +151,7 @@ def verify(output: PublishedOutput) -> None:
 
     :raises InputError: it is not, or it is gone.
     """
-    found = {file.path: file.identity for file in _look(output.uri).files} if output.files else {}
+    found = {file.path: file.identity for file in _look(output.uri).files}
     known = {file.name: file.identity for file in output.files}
     if found == known:
         return

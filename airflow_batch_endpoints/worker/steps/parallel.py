@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import secrets
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,9 +31,15 @@ def plan(output_uri: str, job: str, submission: str, *, step: str) -> dict[str, 
 
     :return: as ``plan`` does; with ``instances`` 0 there is nothing to score.
     """
-    work = Step(output_uri, job, submission, step)
+    work = _step(output_uri, job, submission, step)
     done = work.confirm()
     return {"instances": 0, **done} if done else dict(work.settle(lambda: _plan(work, output_uri)))
+
+
+def _step(output_uri: str, job: str, submission: str, name: str) -> Step:
+    work = Step(output_uri, job, submission, name)
+    _mini_batches(work)
+    return work
 
 
 def _plan(work: Step, output_uri: str) -> dict[str, Any]:
@@ -48,7 +55,7 @@ def _plan(work: Step, output_uri: str) -> dict[str, Any]:
 
 def score(output_uri: str, job: str, submission: str, *, step: str, instance: int) -> dict[str, Any]:
     """Score mini-batches of a step until none is left."""
-    work = Step(output_uri, job, submission, step)
+    work = _step(output_uri, job, submission, step)
     if work.record.done() is not None:
         log.info("step %s is done already; nothing is left to do", step)
         return {"outcome": "nothing_left"}
@@ -58,7 +65,7 @@ def score(output_uri: str, job: str, submission: str, *, step: str, instance: in
 
 def publish(output_uri: str, job: str, submission: str, *, step: str) -> dict[str, Any]:
     """Publish what a step has scored as its outputs, once."""
-    work = Step(output_uri, job, submission, step)
+    work = _step(output_uri, job, submission, step)
     return work.confirm() or dict(work.settle(lambda: _publish(work, output_uri)))
 
 
@@ -70,16 +77,10 @@ def _publish(work: Step, output_uri: str) -> dict[str, Any]:
         raise InfrastructureError(
             f"step {step.name}: its manifest is gone; something deletes files in the job's folder"
         )
-    made = {}
-    for name, output in step.outputs.items():
-        files = _store(work, name, incarnation, [file["name"] for file in manifest["files"]])
-        known = {file["name"]: file for file in manifest["files"]}
-        published = [
-            PublishedFile(name=file, bytes=known[source]["bytes"], sha256=known[source]["sha256"])
-            for source, file in files.items()
-        ]
-        uri = join(output_uri, layout.step_output(step.name, incarnation, name))
-        made[name] = outputs.identified(PublishedOutput(type=output.type, uri=uri, files=tuple(published)))
+    made = {
+        name: _publish_output(work, name, output_uri, incarnation, _files_of(work, name, manifest["files"]))
+        for name in step.outputs
+    }
     note = json.loads(work.store.read(layout.step_key(step.name)) or b"{}")
     key = note.get("key")
     if key is not None and key != _key(work, work.given()):
@@ -88,29 +89,44 @@ def _publish(work: Step, output_uri: str) -> dict[str, Any]:
     return work.publish(StepDone(job=work.pipeline.job, step=step.name, incarnation=incarnation, outputs=made, key=key))
 
 
-def _store(work: Step, output: str, incarnation: str, names: list[str]) -> dict[str, str]:
-    """Copy the files of an output to where they belong, and return their names there, by the names they had."""
-    files = _files(work, output, names)
+def _publish_output(
+    work: Step, output: str, output_uri: str, incarnation: str, files: dict[str, dict[str, Any]]
+) -> PublishedOutput:
+    """Copy the files of an output to where they belong.
+
+    :param files: what the manifest says of them, by the names that they get; the empty name is that of the output itself.
+    """
     key = layout.step_output(work.spec.name, incarnation, output)
     source = layout.step_job(work.spec.name)
     transfer.in_threads(
         [
-            lambda old=old, new=new: work.store.copy(f"{source}/{old}", f"{key}/{new}" if new else key)  # type: ignore[misc]
-            for old, new in files.items()
+            partial(work.store.copy, f"{source}/{file['name']}", f"{key}/{name}" if name else key)
+            for name, file in files.items()
         ]
     )
-    return files
+    published = [PublishedFile(name=name, bytes=file["bytes"], sha256=file["sha256"]) for name, file in files.items()]
+    kind = work.spec.outputs[output].type
+    return outputs.identified(PublishedOutput(type=kind, uri=join(output_uri, key), files=tuple(published)))
 
 
-def _files(work: Step, output: str, names: list[str]) -> dict[str, str]:
-    """Return what belongs to an output: the file (or folder) of the returned rows, or what the script wrote for it."""
-    rows = _mini_batches(work).settings.output_file_name
-    if output == _mini_batches(work).append_row_to:
-        found = [name for name in names if name == rows or (rows.endswith("/") and name.startswith(rows))]
-        if work.spec.outputs[output].type == "uri_file":
-            return {name: "" for name in found}
-        return {name: name for name in found}
-    return {name: name.removeprefix(f"{output}/") for name in names if name.startswith(f"{output}/")}
+def _files_of(work: Step, output: str, files: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Return the files that make an output, by the names that they get.
+
+    They are the returned rows, or what the script wrote to the output's folder; to a step's only such output belongs, too, what it
+    wrote beside the folders of outputs, as scripts of model deployments do.
+    """
+    mini_batches, declared = _mini_batches(work), work.spec.outputs
+    rows = mini_batches.settings.output_file_name
+    if output == mini_batches.append_row_to:
+        found = [
+            file for file in files if file["name"] == rows or (rows.endswith("/") and file["name"].startswith(rows))
+        ]
+        return {"" if declared[output].type == "uri_file" else file["name"]: file for file in found}
+    written = [file for file in files if file["rows"] is None]
+    mine = {file["name"].removeprefix(f"{output}/"): file for file in written if file["name"].startswith(f"{output}/")}
+    if [name for name in declared if name != mini_batches.append_row_to] == [output]:
+        mine |= {file["name"]: file for file in written if file["name"].partition("/")[0] not in declared}
+    return mine
 
 
 def _job(work: Step, given: inputs.Given, output_uri: str) -> JobSpec:

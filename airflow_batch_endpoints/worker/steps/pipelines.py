@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from airflow_batch_endpoints import __version__
+from airflow_batch_endpoints.documents.ports import LITERAL_TYPES
 from airflow_batch_endpoints.exceptions import (
     ConflictError,
     IncompleteError,
@@ -25,11 +26,10 @@ from airflow_batch_endpoints.storage import open_store
 from airflow_batch_endpoints.storage.contents import exists
 from airflow_batch_endpoints.storage.reach import check_reach, is_within
 from airflow_batch_endpoints.storage.store import Store
-from airflow_batch_endpoints.storage.uris import join, shown
+from airflow_batch_endpoints.storage.uris import is_local, join, local_path, shown
 from airflow_batch_endpoints.worker import models
 from airflow_batch_endpoints.worker.ledger import Stop
 from airflow_batch_endpoints.worker.steps import outputs, transfer
-from airflow_batch_endpoints.worker.steps.inputs import LITERALS
 from airflow_batch_endpoints.worker.steps.record import StepRecord
 
 log = logging.getLogger(__name__)
@@ -62,7 +62,7 @@ def pin(spec: PipelineSpec) -> PinnedPipeline:
 
 
 def _pinned(spec: PipelineSpec, name: str, given: StepInput) -> StepInput:
-    if given.type in LITERALS or given.value is None:
+    if given.type in LITERAL_TYPES or given.value is None:
         return given
     uri = str(given.value)
     if models.is_registered(uri):
@@ -217,7 +217,9 @@ def _described(output: PublishedOutput, below: str = "") -> Iterator[dict[str, A
 
 
 def _below(uri: str, folder: str) -> str | None:
-    return uri.removeprefix(f"{folder.rstrip('/')}/") if uri.startswith(f"{folder.rstrip('/')}/") else None
+    """Return the path of something in a folder, relative to it; ``None`` when it is elsewhere."""
+    path, top = (local_path(uri), local_path(folder)) if is_local(uri) and is_local(folder) else (uri, folder)
+    return path.removeprefix(f"{top}/") if path.startswith(f"{top}/") else None
 
 
 def _step(done: StepDone) -> dict[str, Any]:

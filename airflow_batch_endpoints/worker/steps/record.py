@@ -78,7 +78,7 @@ class Finished:
         return None
 
     def note(self, done: StepDone) -> None:
-        """Have a step found again, unless an earlier one like it is still to be had."""
+        """Have a step that made its outputs itself found again; the latest one like it stands."""
         if self._store is None or done.key is None or done.reused_from is not None or self._read(done.key) == done:
             return
         self._store.write(_name(done.key), done.model_dump_json().encode())

@@ -67,10 +67,9 @@ class Step:
             done = self.record.done()
             if done is not None:
                 log.info(
-                    "another process has finished step %s meanwhile; what failed here does not count: %s",
-                    self.spec.name,
-                    error,
+                    "another process has finished step %s; what failed here does not count: %s", self.spec.name, error
                 )
+                self.record.tidy(done)
                 return result(done)
             if isinstance(error, BatchEndpointsError):
                 self.record.fail(self.submission, error)
