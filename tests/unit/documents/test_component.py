@@ -355,3 +355,15 @@ def test_what_can_be_given_for_what() -> None:
     }
     assert right == {("number", "string"), ("integer", "string"), ("boolean", "string"), ("integer", "number")}
     assert not any(fits(given_, wanted) or fits(wanted, given_) for given_ in data for wanted in literals)
+
+
+def test_a_folder_may_be_a_link(tmp_path: Path) -> None:
+    folder = tmp_path / "far" / "away" / "documents"
+    (folder / "parts" / "code").mkdir(parents=True)
+    (folder / "parts" / "part.yml").write_text("type: command\ncode: ./code\ncommand: ls\n")
+    jobs = {"one": {"type": "command", "component": "parts/part.yml"}}
+    document = {"name": "d", "endpoint_name": "e", "type": "pipeline", "component": {"type": "pipeline", "jobs": jobs}}
+    (folder / "deployment.yml").write_text(json.dumps(document))
+    (tmp_path / "link").symlink_to(folder)
+    found = load(tmp_path / "link" / "deployment.yml")
+    assert [beside.path for beside in paths(found)] == ["parts/code"]
