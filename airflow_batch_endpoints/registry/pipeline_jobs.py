@@ -100,10 +100,16 @@ class _Resolver:
         self._wanted, folder = made
         self._folder = asked.folder(request.output_uri or folder)
         self._data = {
-            name: self._located(str(value), str(graph.inputs[name].type), f"inputs.{name}")
+            name: self._located(str(value), str(graph.inputs[name].type), self._place(name, value))
             for name, value in given.items()
             if value is not None and graph.inputs[name].is_data
         }
+
+    def _place(self, name: str, value: LiteralValue) -> str:
+        """Return where an input stands in the request, for messages."""
+        unnamed = self._asked.request.unnamed_input
+        is_unnamed = name not in self._asked.request.inputs and unnamed is not None and unnamed.path == value
+        return "input" if is_unnamed else f"inputs.{name}.path"
 
     def spec(self) -> PipelineSpec:
         asked, graph = self._asked, self._graph

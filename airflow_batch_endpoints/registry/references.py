@@ -15,7 +15,7 @@ from airflow_batch_endpoints.documents.references import (
     is_reference,
     parse_place,
 )
-from airflow_batch_endpoints.exceptions import Problem, ReachError, UserError
+from airflow_batch_endpoints.exceptions import NotFoundError, Problem, ReachError, UserError
 from airflow_batch_endpoints.storage.reach import check_reach, is_within
 from airflow_batch_endpoints.storage.uris import join, normalise, shown
 
@@ -56,9 +56,12 @@ def locate(registry: Registry, text: str, *, what: str) -> Place:
         reference = parse_place(text)
     except ValueError as error:
         raise UserError(f"{what}: found {shown(text)}, expected a URI, {error}") from None
-    if isinstance(reference, StoreReference):
-        return _in_store(registry, reference, what)
-    found = registry.asset("data", reference.name, reference.version).document
+    try:
+        if isinstance(reference, StoreReference):
+            return _in_store(registry, reference, what)
+        found = registry.asset("data", reference.name, reference.version).document
+    except NotFoundError as error:
+        raise NotFoundError(f"{what}: {error}") from None
     assert isinstance(found, DataAsset)  # noqa: S101 - its key says so
     place = locate(registry, found.path, what=f"{what} {reference}")
     return Place(place.uri, found.type, place.datastore, str(Reference(found.name, found.version)))
