@@ -93,7 +93,9 @@ def project(facts: RunFacts, now: datetime) -> dict[str, Any]:
 def _asked_input(conf: Mapping[str, Any]) -> Any:
     """Return the first data that a request gives, which may be anything."""
     named = conf.get("inputs")
-    paths = [entry.get("path") for entry in named.values() if isinstance(entry, dict)] if isinstance(named, dict) else []
+    paths = (
+        [entry.get("path") for entry in named.values() if isinstance(entry, dict)] if isinstance(named, dict) else []
+    )
     return conf.get("input") or next((path for path in paths if path), None)
 
 
