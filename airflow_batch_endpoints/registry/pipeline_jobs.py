@@ -17,7 +17,7 @@ from airflow_batch_endpoints.documents.deployment import (
 from airflow_batch_endpoints.documents.job import SOURCE
 from airflow_batch_endpoints.documents.pipeline import PipelineDeployment
 from airflow_batch_endpoints.documents.ports import MODEL_TYPES, LiteralValue, literal
-from airflow_batch_endpoints.documents.references import is_reference
+from airflow_batch_endpoints.documents.references import LATEST, PREFIX, is_reference
 from airflow_batch_endpoints.exceptions import DocumentError, Problem, UserError
 from airflow_batch_endpoints.jobs.launch import Launch
 from airflow_batch_endpoints.jobs.pipeline import (
@@ -163,7 +163,7 @@ class _Resolver:
         """Return where data are; models of MLflow keep their name, for the worker to fetch them."""
         if kind in MODEL_TYPES and (text.startswith(("models:", "runs:")) or _is_model_name(text)):
             try:
-                return Place(model_uri(text))
+                return Place(model_uri(text if ":" in text.removeprefix(PREFIX) or "@" in text else f"{text}@{LATEST}"))
             except ValueError as error:
                 raise DocumentError([Problem(SOURCE, what, f"found {text!r}, expected {error}")]) from None
         return locate_input(self._asked.registry, text, self._asked.settings, what=what)

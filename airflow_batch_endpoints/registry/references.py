@@ -10,6 +10,7 @@ from airflow_batch_endpoints.documents.assets import DataAsset
 from airflow_batch_endpoints.documents.base import Document
 from airflow_batch_endpoints.documents.datastore import Datastore
 from airflow_batch_endpoints.documents.references import (
+    PREFIX,
     Reference,
     StoreReference,
     is_reference,
@@ -175,7 +176,7 @@ def _strings(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str
     elif isinstance(value, dict | list):
         is_model = isinstance(value, dict) and value.get("type") in ("mlflow_model", "custom_model")
         for name, entry in value.items() if isinstance(value, dict) else enumerate(value):
-            if is_model and isinstance(entry, str) and isinstance(_parsed(entry), Reference):
+            if is_model and isinstance(entry, str) and is_reference(entry) and not entry.startswith(f"{PREFIX}//"):
                 continue  # A model of MLflow, which knows its versions.
             yield from _strings(entry, (*path, str(name)))
 

@@ -194,6 +194,34 @@ def test_names_that_stand_for_nothing_are_told_together(registry: Registry) -> N
     ]
 
 
+@pytest.mark.parametrize(
+    ("path", "uri"),
+    [
+        ("azureml:heart", "models:/heart@latest"),
+        ("azureml:heart:3", "models:/heart/3"),
+        ("azureml:heart@champion", "models:/heart@champion"),
+        ("models:/heart/3", "models:/heart/3"),
+        ("runs:/abc/model", "runs:/abc/model"),
+        ("s3://lake/raw/model", "s3://lake/raw/model"),
+    ],
+)
+def test_models_are_named_as_mlflow_names_them(registry: Registry, path: str, uri: str) -> None:
+    step = {
+        "type": "command",
+        "command": "ls ${{inputs.model}}",
+        "inputs": {"model": {"type": "mlflow_model", "path": path}},
+    }
+    apply(registry, {"name": "d", "endpoint_name": "heart", "type": "pipeline", "component": {"jobs": {"s": step}}})
+    assert resolved(registry, "d").step("s").inputs["model"].value == uri
+    # Whoever invokes may name one alike.
+    component = {
+        "inputs": {"model": {"type": "mlflow_model"}},
+        "jobs": {"s": {**step, "inputs": {"model": "${{parent.inputs.model}}"}}},
+    }
+    apply(registry, {"name": "d", "endpoint_name": "heart", "type": "pipeline", "component": component})
+    assert resolved(registry, "d", inputs={"model": {"path": path}}).step("s").inputs["model"].value == uri
+
+
 def test_a_compute_that_a_step_names_is_in_use(registry: Registry) -> None:
     with pytest.raises(ConflictError, match="compute 'gpu-pool' is used by .*heart/training"):
         registry.delete_compute("gpu-pool")
