@@ -40,8 +40,14 @@ check: setup  ## lint, types, layers
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
+# Azure ML's SDK needs some libraries older than Airflow does.
+.azure/.installed: tests/azure/requirements.txt $(UV)
+	@$(UV) venv --quiet --clear .azure
+	@$(UV) pip install --quiet --python .azure/bin/python -r $<
+	@touch $@
+
 .PHONY: test
-test: check  ## all tests that need no cluster
+test: check .azure/.installed  ## all tests that need no cluster
 	@$(BIN)/pytest -m "not kubernetes" --numprocesses 2 --dist loadgroup --no-loadscope-reorder
 
 .PHONY: test-kubernetes
@@ -70,5 +76,5 @@ docs: setup  ## build the documentation into docs/_build
 
 .PHONY: clean
 clean: demo-stop  ## stop and remove all that was made here
-	@rm -rf .demo .benchmarks .venv .uv docs/_build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache dist
+	@rm -rf .azure .demo .benchmarks .venv .uv docs/_build .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache dist
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +

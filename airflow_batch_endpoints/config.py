@@ -108,6 +108,19 @@ OPTIONS: dict[str, dict[str, Any]] = {
         example="30",
         default="10",
     ),
+    "azure_compat": _option(
+        "Whether the API server also answers at `/batch-endpoints/azure`, in the forms of Azure ML's own Python SDK. A subset; see "
+        "the page on it.",
+        type="boolean",
+        example="True",
+        default="False",
+    ),
+    "azure_datastores": _option(
+        "What `azureml://datastores/<name>/paths/...` stands for in invocations by that SDK: `<name>=<URI of a folder>`, "
+        "separated by commas or spaces.",
+        example="lake=s3://lake/raw, out=s3://lake/predictions",
+        default="",
+    ),
     "apply_wait_seconds": _option(
         "How long `apply` waits for a new endpoint to become invokable before it goes on without.",
         type="float",
@@ -204,19 +217,32 @@ class Settings:
         return float(_get("storage_timeout_seconds"))
 
     @property
+    def azure_compat(self) -> bool:
+        """Whether Azure ML's SDK is answered."""
+        return _is_on("azure_compat")
+
+    @property
+    def azure_datastores(self) -> dict[str, str]:
+        """Normalised URIs by the names of datastores."""
+        pairs = (entry.partition("=") for entry in _split(_get("azure_datastores")))
+        return {name: self._normalised(uri, "azure_datastores") for name, _, uri in pairs}
+
+    @property
     def apply_wait_seconds(self) -> float:
         """How long ``apply`` waits."""
         return float(_get("apply_wait_seconds"))
 
     def _uri(self, option: str) -> str:
-        from airflow_batch_endpoints.storage.uris import normalise
-
-        return normalise(_get(option), what=f"[{SECTION}] {option}")
+        return self._normalised(_get(option), option)
 
     def _uris(self, option: str) -> tuple[str, ...]:
+        return tuple(self._normalised(uri, option) for uri in _split(_get(option)))
+
+    @staticmethod
+    def _normalised(uri: str, option: str) -> str:
         from airflow_batch_endpoints.storage.uris import normalise
 
-        return tuple(normalise(uri, what=f"[{SECTION}] {option}") for uri in _split(_get(option)))
+        return normalise(uri, what=f"[{SECTION}] {option}")
 
 
 def settings() -> Settings:

@@ -35,7 +35,17 @@ class BatchEndpointsPlugin(AirflowPlugin):
 
     @cached_property
     def fastapi_apps(self) -> list[dict[str, Any]]:  # type: ignore[override]
-        """The application, built when the API server asks for it, and imported nowhere else."""
+        """The applications, built when the API server asks for them, and imported nowhere else."""
         from airflow_batch_endpoints.api.app import PREFIX, create_app
+        from airflow_batch_endpoints.config import settings
 
-        return [{"app": create_app(), "url_prefix": PREFIX, "name": "Batch endpoints"}]
+        apps = [{"app": create_app(), "url_prefix": PREFIX, "name": "Batch endpoints"}]
+        if settings().azure_compat:
+            from airflow_batch_endpoints.azure.app import PREFIX as AZURE_PREFIX
+            from airflow_batch_endpoints.azure.app import create_app as create_azure_app
+
+            # First, for the other one answers everything below its own prefix.
+            apps.insert(
+                0, {"app": create_azure_app(), "url_prefix": AZURE_PREFIX, "name": "Batch endpoints for Azure ML"}
+            )
+        return apps

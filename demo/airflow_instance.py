@@ -178,7 +178,7 @@ def _signal_group(pid: int, number: signal.Signals) -> None:
 
 
 def free_port(wanted: int) -> int:
-    """Return a port if it is free, or else (and for 0) any that is."""
+    """Return a port of this machine that nobody listens on: the one that is wanted, or any."""
     for port in (wanted, 0):
         with socket.socket() as probe, contextlib.suppress(OSError):
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

@@ -125,18 +125,22 @@ class Requires:
         return caller
 
 
-def refuse(request: Request, actor: Actor, what: str) -> None:
+def refuse(request: Request, actor: Actor, what: str, *, endpoint: str | None = None, job: str | None = None) -> None:
     """Refuse a request, and keep that.
 
+    :param endpoint: whose it is, when the path does not say so.
+    :param job: likewise.
     :raises ForbiddenError: always.
     """
-    record_refusal(request, actor, f"no right to {what}")
+    record_refusal(request, actor, f"no right to {what}", endpoint=endpoint, job=job)
     raise ForbiddenError(f"user {actor.name!r} has no right to {what}; ask who administers this Airflow")
 
 
-def record_refusal(request: Request, actor: Actor, why: str) -> None:
+def record_refusal(
+    request: Request, actor: Actor, why: str, *, endpoint: str | None = None, job: str | None = None
+) -> None:
     """Keep a refusal in the audit log."""
-    endpoint, job = request.path_params.get("endpoint"), request.path_params.get("job")
+    endpoint, job = endpoint or request.path_params.get("endpoint"), job or request.path_params.get("job")
     with open_session() as session:
         audit(
             session,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any
 
+from airflow.configuration import conf
 from fastapi import Depends, Header, Path, Query, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -64,6 +65,14 @@ ExpectedDep = Annotated[Expected, Depends(_expected)]
 def etag(revision: str | None) -> dict[str, str]:
     """Return the header that names a revision."""
     return {"ETag": f'"{revision}"'} if revision else {}
+
+
+def server_url(request: Request) -> str:
+    """Return the address of Airflow as the caller reaches it: the one it is told, for it cannot know of proxies before it."""
+    configured = conf.get("api", "base_url", fallback="") or ""
+    if configured.startswith(("http://", "https://")):
+        return configured.rstrip("/")
+    return str(request.base_url).rstrip("/")
 
 
 async def _body(request: Request) -> Any:

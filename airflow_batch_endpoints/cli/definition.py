@@ -126,9 +126,10 @@ DELETE = Command(
     args=(ENDPOINT, Arg(("-d", "--deployment"), help="Delete this deployment only"), YES),
 )
 _WHOSE = (
-    Arg(("endpoint",), help="Name of the endpoint; of the compute with --compute"),
+    Arg(("endpoint",), help="Name of the endpoint; of the compute with --compute, of the data store with --datastore"),
     Arg(("-d", "--deployment"), help="Of this deployment, not of the endpoint"),
     Arg(("--compute",), help="Of a compute, not of an endpoint", action="store_true"),
+    Arg(("--datastore",), help="Of a data store, not of an endpoint", action="store_true"),
 )
 REVISIONS = Command(
     name="revisions",

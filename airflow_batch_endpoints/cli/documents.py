@@ -134,8 +134,8 @@ def restore(args: Any) -> None:
 
 
 def _whose(args: Any) -> tuple[Kind, str, str | None]:
-    if args.compute:
-        return "compute", args.endpoint, None
+    if args.compute or args.datastore:
+        return "compute" if args.compute else "datastore", args.endpoint, None
     return ("deployment", args.deployment, args.endpoint) if args.deployment else ("endpoint", args.endpoint, None)
 
 

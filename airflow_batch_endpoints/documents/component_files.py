@@ -59,7 +59,9 @@ class ComponentFiles:
     """
 
     def __init__(self, base: Path, source: str, within: Path | None, parse: Parse) -> None:
-        self._base, self._source, self._within, self._parse = base, source, within, parse
+        # Files are known by their real paths, and so must be what they are seen from: the folder may be a link.
+        self._base = Path(os.path.realpath(base))
+        self._source, self._within, self._parse = source, within, parse
         self.read: list[Path] = []
         """Every file that was read, in order, again for every time it is named."""
         self.problems: list[Problem] = []

@@ -41,6 +41,15 @@ class Invocation:
     """Where in the body each parameter stands."""
 
 
+def seconds_of(duration: str) -> int:
+    """Return the seconds of an ISO 8601 duration such as ``PT5M``. :raises ValueError: when it is none."""
+    match = _DURATION.match(duration)
+    if match is None or not any(match.groups()):
+        raise ValueError(f"found {shown(duration)}, expected seconds, or a duration such as PT300S")
+    days, hours, minutes, seconds = (int(part or 0) for part in match.groups())
+    return ((days * 24 + hours) * 60 + minutes) * 60 + seconds
+
+
 def read_invocation(body: Any) -> Invocation:
     """Read a body: ``properties`` with inputs, outputs, and the overrides that a job may have.
 
@@ -203,12 +212,11 @@ class _Reader:
 
     def _timeout(self, value: Any, path: str) -> None:
         if isinstance(value, str):
-            match = _DURATION.match(value)
-            if match is None or not any(match.groups()):
-                self._fail(path, f"found {shown(value)}, expected seconds, or a duration such as PT300S")
+            try:
+                value = seconds_of(value)
+            except ValueError as error:
+                self._fail(path, str(error))
                 return
-            days, hours, minutes, seconds = (int(part or 0) for part in match.groups())
-            value = ((days * 24 + hours) * 60 + minutes) * 60 + seconds
         self._keeper("timeout")(value, path)
 
     def _compute(self, data: Any, path: str) -> None:

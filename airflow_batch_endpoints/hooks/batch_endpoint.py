@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseHook
 
 from airflow_batch_endpoints.exceptions import ConflictError, NotFoundError
-from airflow_batch_endpoints.hooks.dag_run import is_paused, start_run
+from airflow_batch_endpoints.hooks.dag_run import conf_of, is_paused, start_run
 from airflow_batch_endpoints.jobs.naming import dag_id
 from airflow_batch_endpoints.triggers.run import run_state
 from airflow_batch_endpoints.triggers.stopping import request_cancel
@@ -134,8 +134,18 @@ def _load(document: str | Path | dict[str, Any]) -> tuple[Path, Document]:
     from airflow_batch_endpoints.documents.loading import from_data, load
 
     if isinstance(document, dict):
-        return Path.cwd(), from_data(dict(document), "document")
-    return Path(document).absolute().parent, load(document)
+        return Path.cwd(), _with_defaults(from_data(dict(document), "document"))
+    return Path(document).absolute().parent, _with_defaults(load(document))
+
+
+def _with_defaults(document: Document) -> Document:
+    """Return a document with what it takes from a run of a DAG; an earlier job it names is for others to look up."""
+    from airflow_batch_endpoints.documents.pipeline import DagDeployment
+    from airflow_batch_endpoints.registry.dag_jobs import with_defaults
+
+    if isinstance(document, DagDeployment) and document.dag_run_id is not None:
+        return with_defaults(document, conf_of(document.dag_id, document.dag_run_id))
+    return document
 
 
 def job_name(dag: str, run: str, task: str, map_index: int, number: int) -> str:

@@ -47,3 +47,16 @@ def is_paused(dag_id: str) -> bool | None:
         return bool(RuntimeTaskInstance.get_dag(dag_id).is_paused)
     except AirflowRuntimeError:
         return None
+
+
+def conf_of(dag_id: str, run_id: str) -> dict[str, Any] | None:
+    """Return the parameters of a run; ``None`` when there is no such run."""
+    from airflow.sdk.exceptions import AirflowRuntimeError
+    from airflow.sdk.execution_time.comms import DagRunResult, GetDagRun
+    from airflow.sdk.execution_time.task_runner import SUPERVISOR_COMMS
+
+    try:
+        found = SUPERVISOR_COMMS.send(GetDagRun(dag_id=dag_id, run_id=run_id))
+    except AirflowRuntimeError:
+        return None
+    return dict(found.conf or {}) if isinstance(found, DagRunResult) else None

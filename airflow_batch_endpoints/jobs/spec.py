@@ -22,14 +22,14 @@ class Replay(BaseModel):
 
 
 class OutputAsset(BaseModel):
-    """A data asset that an output becomes a version of, once it is published."""
+    """What an output becomes a version of, once it is published: a data asset, or a model in MLflow."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     name: str
     version: str | None = None
     """``None`` for the next number."""
-    type: Literal["uri_file", "uri_folder"]
+    type: Literal["uri_file", "uri_folder", "mlflow_model", "custom_model"]
     uri: str
     """Of the output."""
 

@@ -12,7 +12,8 @@ JobState = Literal[
 ]
 TERMINAL: frozenset[JobState] = frozenset({"Completed", "Failed", "Canceled"})
 
-_BEGUN = {"running", "restarting", "deferred", "success", "failed", "up_for_retry"}
+BEGUN = frozenset({"running", "restarting", "deferred", "success", "failed", "up_for_retry"})
+"""States of task instances that have started."""
 _UNDER_WAY = {"running", "restarting", "deferred", "up_for_retry", "up_for_reschedule"}
 _WAITING = {"queued", "scheduled"}
 
@@ -47,9 +48,9 @@ def job_state(
         return "CancelRequested"
     if run in (None, "queued"):
         return "NotStarted"
-    if tasks.get(ids.PUBLISH, set()) & _BEGUN:
+    if tasks.get(ids.PUBLISH, set()) & BEGUN:
         return "Finalizing"
-    if any(states & _BEGUN for task, states in tasks.items() if task == ids.SCORE or ids.read(task) is not None):
+    if any(states & BEGUN for task, states in tasks.items() if task == ids.SCORE or ids.read(task) is not None):
         return "Running"
     return "Queued" if "success" in tasks.get(ids.PLAN, set()) else "Preparing"
 
@@ -71,7 +72,7 @@ def step_state(tasks: Mapping[str, set[str]], *, is_stopped: bool, has_failed: b
 
     :param tasks: states of the instances of ``step``, or of ``plan``, ``score`` and ``publish`` of a parallel step.
     :param is_stopped: whether it said that it was stopped.
-    :param has_failed: whether it said why it failed.
+    :param has_failed: whether it said that it failed.
     :param is_canceled: whether the job is canceled.
     """
     last = tasks.get("step") or tasks.get(ids.PUBLISH) or set()
@@ -83,7 +84,7 @@ def step_state(tasks: Mapping[str, set[str]], *, is_stopped: bool, has_failed: b
     if "failed" in last or "failed" in tasks.get(ids.PLAN, set()):
         # A task that is ended with its run counts as failed, and cannot say so.
         return "Canceled" if is_canceled and not has_failed else "Failed"
-    if found & _UNDER_WAY or (found & _BEGUN and not is_canceled):
+    if found & _UNDER_WAY or (found & BEGUN and not is_canceled):
         return "Running"
     if found & _WAITING:
         return "Queued"

@@ -408,9 +408,8 @@ class BatchWorkerOperator(BaseOperator):
             self.defer(trigger=TimeDeltaTrigger(timedelta(seconds=QUOTA_SECONDS)), method_name="ask_again")
         if outcome.verdict != "done":
             ti.xcom_push(ERROR, outcome.sentence)
-            is_over = outcome.verdict == "failed" or ti.try_number > ti.max_tries
-            if self.step is not None and is_over:
-                self._stop_other_steps(context)
+            if self.step is not None:
+                self._step_failed(context, outcome)
             raise (AirflowFailException if outcome.verdict == "failed" else AirflowException)(outcome.sentence)
         if self._publishes_job:
             self._register(context, job)
@@ -425,27 +424,30 @@ class BatchWorkerOperator(BaseOperator):
             instances = max(instances, 1)
         return [{"instance": instance} for instance in range(instances)]
 
-    def _stop_other_steps(self, context: Context) -> None:
-        """Ask the other steps to stop after this one failed for good, unless the deployment wants them to go on."""
-        if details(context, self.plan_task_id).get("continue_on_step_failure") is False:
+    def _step_failed(self, context: Context, outcome: Outcome) -> None:
+        """Say that the step failed, and ask the others to stop when it did so for good, unless they are to go on."""
+        ti = context["ti"]
+        if outcome.verdict == "failed":
+            ti.xcom_push(SUMMARY, {"state": "Failed"})
+        is_over = outcome.verdict == "failed" or ti.try_number > ti.max_tries
+        if is_over and details(context, self.plan_task_id).get("continue_on_step_failure") is False:
             request_stop(self.endpoint, str(context["dag_run"].run_id), submission_of(context), str(self.step))
 
     def _register(self, context: Context, job: dict[str, Any]) -> None:
         """Register outputs as versions of data assets, and tell of the new ones. Done again, it finds what it did."""
         if not job.get("output_assets"):
             return
+        from airflow_batch_endpoints.config import settings
         from airflow_batch_endpoints.exceptions import UserError
         from airflow_batch_endpoints.registry.outputs import register
         from airflow_batch_endpoints.registry.registry import Registry
         from airflow_batch_endpoints.registry.task import TaskStore
 
         try:
-            made = register(Registry(TaskStore(), user=job["invoker"]), job["output_assets"])
+            made = register(Registry(TaskStore(), user=job["invoker"]), job["output_assets"], settings())
         except UserError as error:
             context["ti"].xcom_push(ERROR, str(error))
-            raise AirflowFailException(
-                f"the output is published, but not registered as a data asset: {error}"
-            ) from None
+            raise AirflowFailException(f"the output is published, but not registered: {error}") from None
         announce_data(context, made)
 
     def _announce(self, context: Context, job: dict[str, Any], result: dict[str, Any]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from airflow_batch_endpoints.documents.job import SOURCE, JobOverrides
@@ -60,3 +61,15 @@ def resolve_dag(asked: Asked, deployment: DagDeployment) -> DagSpec:
         dag_id=deployment.dag_id,
         inputs=inputs,
     )
+
+
+def with_defaults(document: DagDeployment, conf: Mapping[str, Any] | None) -> DagDeployment:
+    """Return a deployment with the parameters of the run that it names as defaults.
+
+    :param conf: those parameters; ``None`` when there is no such run.
+    :raises DocumentError: there is no such run.
+    """
+    if conf is None:
+        message = f"there is no run {document.dag_run_id!r} of DAG {document.dag_id!r}"
+        raise DocumentError([Problem(f"deployment {document.name}", "dag_run_id", message)])
+    return document.model_copy(update={"inputs": {**conf, **document.inputs}})

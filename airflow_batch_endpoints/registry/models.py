@@ -21,10 +21,11 @@ SECONDS = 300
 _NO_MLFLOW = 77
 
 
-def register(document: ModelAsset, uri: str, settings: Settings) -> tuple[str, ModelAsset]:
+def register(document: ModelAsset, uri: str, settings: Settings, *, is_output: bool = False) -> tuple[str, ModelAsset]:
     """Register a model, unless the same is registered.
 
     :param uri: where its files are: normalised, or ``runs:/...``.
+    :param is_output: whether it is the output of a job, which is the version it became however many there are since.
     :return: ``created`` or ``unchanged``, and the document with its version.
     :raises ConflictError: the version is there with another source, or is not the next one.
     :raises UserError: MLflow is not installed, or does not take the source.
@@ -35,6 +36,7 @@ def register(document: ModelAsset, uri: str, settings: Settings) -> tuple[str, M
         "uri": uri,
         "description": document.description,
         "tags": document.tags,
+        "is_output": is_output,
     }
     environment = dict(os.environ)
     if settings.mlflow_tracking_uri:
@@ -94,6 +96,9 @@ def _register(request: dict[str, Any]) -> dict[str, str]:
             raise
     known = {int(found.version): found for found in client.search_model_versions(f"name='{name}'")}
     latest = max(known, default=0)
+    before = [found for found in known.values() if found.tags.get(SOURCE) == uri]
+    if request["is_output"] and request["version"] is None and before:
+        return {"result": "unchanged", "version": str(before[0].version)}
     wanted = latest if request["version"] is None else request["version"]
     found = known.get(int(wanted)) if str(wanted).isdecimal() else None
     if found is not None and found.tags.get(SOURCE) == uri:

@@ -1,4 +1,4 @@
-"""Outputs of jobs as new versions of data assets."""
+"""Outputs of jobs as new versions: files of data assets, models of MLflow's."""
 
 from __future__ import annotations
 
@@ -7,9 +7,11 @@ import time
 from collections.abc import Iterable
 from typing import Any
 
-from airflow_batch_endpoints.documents.assets import DataAsset
+from airflow_batch_endpoints.config import Settings
+from airflow_batch_endpoints.documents.assets import DataAsset, ModelAsset
 from airflow_batch_endpoints.exceptions import ConflictError
 from airflow_batch_endpoints.jobs.spec import OutputAsset
+from airflow_batch_endpoints.registry import models
 from airflow_batch_endpoints.registry.registry import RACES, Registry
 
 PAUSE = 0.2
@@ -18,7 +20,9 @@ REMEMBERED = 20
 """How many of the newest versions are looked at for one that is the output already."""
 
 
-def register(registry: Registry, outputs: Iterable[dict[str, Any]], *, pause: float = PAUSE) -> list[DataAsset]:
+def register(
+    registry: Registry, outputs: Iterable[dict[str, Any]], settings: Settings, *, pause: float = PAUSE
+) -> list[DataAsset]:
     """Register published outputs.
 
     An output that is a version already keeps it, so a repetition makes none. The store of tasks cannot compare and set, and jobs
@@ -27,10 +31,20 @@ def register(registry: Registry, outputs: Iterable[dict[str, Any]], *, pause: fl
 
     :param outputs: each an :class:`~airflow_batch_endpoints.jobs.spec.OutputAsset`.
     :param pause: seconds until it is looked at again.
-    :return: the versions that the outputs are now.
+    :return: the versions of data assets that outputs are now.
     :raises ConflictError: a version is something else by now.
+    :raises UserError: MLflow does not take a model.
     """
-    wanted = [OutputAsset.model_validate(output) for output in outputs]
+    asked = [OutputAsset.model_validate(output) for output in outputs]
+    for output in asked:
+        if output.type == "mlflow_model" or output.type == "custom_model":
+            model = ModelAsset(name=output.name, version=output.version, type=output.type, path=output.uri)
+            models.register(model, output.uri, settings, is_output=True)
+    wanted = [output for output in asked if output.type not in ("mlflow_model", "custom_model")]
+    return _register_data(registry, wanted, pause) if wanted else []
+
+
+def _register_data(registry: Registry, wanted: list[OutputAsset], pause: float) -> list[DataAsset]:
     for _ in range(RACES):
         done = registry.apply([_known(registry, output) for output in wanted])
         made = [document for _, document in done if isinstance(document, DataAsset)]
@@ -51,7 +65,8 @@ def _is_kept(registry: Registry, document: DataAsset) -> bool:
 def require_free(registry: Registry, outputs: Iterable[OutputAsset]) -> None:
     """Refuse, before a job starts, versions that are something else already. :raises ConflictError: one is."""
     for output in outputs:
-        if output.version is None or output.version not in registry.versions("data", output.name).versions:
+        is_model = output.type in ("mlflow_model", "custom_model")
+        if is_model or output.version is None or output.version not in registry.versions("data", output.name).versions:
             continue
         found = registry.asset("data", output.name, output.version).document
         if not isinstance(found, DataAsset) or found.path != output.uri:
@@ -63,7 +78,9 @@ def require_free(registry: Registry, outputs: Iterable[OutputAsset]) -> None:
 
 def _known(registry: Registry, output: OutputAsset) -> DataAsset:
     """Return the output as a document, with the version it has if it was registered before."""
-    document = DataAsset(name=output.name, version=output.version, type=output.type, path=output.uri)
+    document = DataAsset.model_validate(
+        {"name": output.name, "version": output.version, "type": output.type, "path": output.uri}
+    )
     if output.version is not None:
         return document
     for version in reversed(registry.versions("data", output.name).versions[-REMEMBERED:]):

@@ -34,6 +34,7 @@ class JobFilter:
     """Which jobs a list is of. ``None`` everywhere: all."""
 
     endpoints: Collection[str] | None = None
+    name: str | None = None
     deployment: str | None = None
     invoker: str | None = None
     states: Collection[JobState] | None = None
@@ -44,6 +45,8 @@ class JobFilter:
         """Yield the conditions on the table."""
         if self.endpoints is not None:
             yield JobRow.endpoint.in_(self.endpoints)
+        if self.name is not None:
+            yield JobRow.name == self.name
         if self.deployment is not None:
             yield JobRow.deployment == self.deployment
         if self.invoker is not None:

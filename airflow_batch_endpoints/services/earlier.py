@@ -18,6 +18,7 @@ from airflow_batch_endpoints.documents.pipeline import DagDeployment, PipelineDe
 from airflow_batch_endpoints.exceptions import DocumentError, Problem
 from airflow_batch_endpoints.jobs import tasks
 from airflow_batch_endpoints.registry import revisions
+from airflow_batch_endpoints.registry.dag_jobs import with_defaults
 from airflow_batch_endpoints.registry.registry import DEPLOYMENT
 from airflow_batch_endpoints.runs import table
 from airflow_batch_endpoints.services.job_details import said_in
@@ -33,7 +34,7 @@ def looked_up(document: Document) -> Document:
             return document.model_copy(update={"component": _component(session, document, document.job_definition)})
     if isinstance(document, DagDeployment) and document.dag_run_id is not None:
         with open_session() as session:
-            return document.model_copy(update={"inputs": {**_parameters(session, document), **document.inputs}})
+            return with_defaults(document, _parameters(session, document.dag_id, document.dag_run_id))
     return document
 
 
@@ -76,9 +77,7 @@ def _job(session: Session, endpoint: str, name: str) -> JobRow | None:
     return table.find(session, others[0], name) if len(others) == 1 else None
 
 
-def _parameters(session: Session, document: DagDeployment) -> dict[str, Any]:
-    run = session.scalar(select(DagRun).where(DagRun.dag_id == document.dag_id, DagRun.run_id == document.dag_run_id))
-    if run is None:
-        message = f"there is no run {document.dag_run_id!r} of DAG {document.dag_id!r}"
-        raise DocumentError([Problem(f"deployment {document.name}", "dag_run_id", message)])
-    return dict(run.conf) if isinstance(run.conf, dict) else {}
+def _parameters(session: Session, dag: str, run: str) -> dict[str, Any] | None:
+    """Return the parameters of a run; ``None`` when there is none."""
+    found = session.scalar(select(DagRun).where(DagRun.dag_id == dag, DagRun.run_id == run))
+    return None if found is None else dict(found.conf) if isinstance(found.conf, dict) else {}

@@ -201,7 +201,7 @@ def _step(
     state = step_state(
         {command: {str(task.state) for task in instances} for command, instances in found.items()},
         is_stopped=summary.get("state") == "Canceled",
-        has_failed=bool(errors),
+        has_failed=summary.get("state") == "Failed",
         is_canceled=row.state == "Canceled",
     )
     begun = [task for instances in found.values() for task in instances if task.start_date and task.try_number]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from itertools import takewhile
 from typing import Any
 
 from airflow.models.dagrun import DagRun
@@ -20,6 +21,7 @@ MAX_BYTES = 10_000_000
 MAX_TASKS = 100
 _WHOLE: Any = {"download_logs": True}
 """What tells the reader that all of a log is wanted."""
+_SOURCES = "::group::Log message source details"
 
 
 def read_logs(
@@ -41,6 +43,17 @@ def read_logs(
     return _limited(line for entry in found for line in _lines(entry, try_number))
 
 
+def read_tries(endpoint: str, job: str, task: str, *, instance: int | None = None) -> Iterator[str]:
+    """Return the lines of all tries of a task, for who counts them: while it runs they grow in number, and keep their places.
+
+    :param task: ``plan``, ``score`` or ``publish``; nothing when it has not begun.
+    :param instance: number of the instance, for ``score``.
+    """
+    found = _tasks(endpoint, job, task, instance) if TaskLogReader().supports_read else []
+    tries = ((entry, number) for entry in found for number in range(1, entry.try_number + 1))
+    return _limited(line for entry, number in tries for line in _lines(entry, number, with_sources=False))
+
+
 def _tasks(endpoint: str, job: str, task: str | None, instance: int | None) -> list[TaskInstance]:
     query = (
         select(TaskInstance)
@@ -60,13 +73,26 @@ def _tasks(endpoint: str, job: str, task: str | None, instance: int | None) -> l
         return found
 
 
-def _lines(task: TaskInstance, try_number: int | None) -> Iterator[str]:
+def _lines(task: TaskInstance, try_number: int | None, *, with_sources: bool = True) -> Iterator[str]:
     which = f" instance {task.map_index}" if task.map_index >= 0 else ""
     number = try_number or task.try_number
-    yield f"--- {task.task_id}{which}, try {number}, {task.state}\n"
+    state = f", {task.state}" if number == task.try_number else ""
+    yield f"--- {task.task_id}{which}, try {number}{state}\n"
     messages, _ = TaskLogReader().read_log_chunks(task, number, _WHOLE)
-    for message in messages:
+    for message in messages if with_sources else _without_sources(messages):
         yield f"{_text(message)}\n"
+
+
+def _without_sources(messages: Iterable[Any]) -> Iterator[Any]:
+    """Leave out what Airflow puts before a log to say where it was found: another number of lines each time."""
+    rest = iter(messages)
+    for message in rest:
+        if not _text(message).startswith(_SOURCES):
+            yield message
+            break
+        for _ in takewhile(lambda line: _text(line) != "::endgroup::", rest):
+            pass
+    yield from rest
 
 
 def _text(message: Any) -> str:

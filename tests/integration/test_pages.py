@@ -19,6 +19,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
 
 from tests.integration.conftest import RealAirflow
+from tests.pipelines import TWO_STEPS, deploy, finish, invoke
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(1200)]
 
@@ -64,6 +65,8 @@ PAGES = {
     "documents": ("/endpoints/flights/jobs/nightly-1?tab=documents", "deployment as it was|endpoint_name"),
     "hostile": ("/endpoints/hostile/jobs/evil-1?tab=failures", "Traceback of the first"),
     "failed-job": ("/endpoints/flights/jobs/strict-1", "Why it failed"),
+    "pipeline": ("/endpoints/counting-lines/jobs/nightly-2", "2 of them reused"),
+    "pipeline-form": ("/endpoints/counting-lines/invoke", "Output result"),
     "jobs": ("/jobs", "nightly-1"),
     "assets": ("/assets", "azureml:flight-days:1"),
     "computes": ("/computes", "local"),
@@ -163,7 +166,7 @@ def start(airflow: RealAirflow, endpoint: str, job: str, folder: str, deployment
 
 @pytest.fixture(scope="module")
 def jobs(airflow: RealAirflow) -> None:
-    """Two endpoints with jobs that completed with failed items, and that failed; of one all that can be evil, is."""
+    """Two endpoints with jobs that completed with failed items, and that failed; of one all that can be evil, is. A pipeline."""
     for folder, bad in (("nights", "2013-01-04.csv"), ("evil", EVIL_FILE)):
         (airflow.data / folder).mkdir(exist_ok=True)
         for day in range(1, 10):
@@ -204,6 +207,10 @@ def jobs(airflow: RealAirflow) -> None:
     )
     for endpoint, job, deployment, folder, _ in started:
         start(airflow, endpoint, job, folder, deployment)
+    deploy(airflow, "counting-lines", TWO_STEPS)
+    for job in ("nightly-1", "nightly-2"):
+        invoke(airflow, "counting-lines", job, data=airflow.data / "nights")
+        finish(airflow, "counting-lines", job)
     for endpoint, job, _, _, state in started:
         airflow.wait(f"batch_endpoint.{endpoint}", job, state, seconds=400)
 

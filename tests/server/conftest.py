@@ -52,7 +52,11 @@ class ApiServer(WithUsers):
             "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": self.database,
             "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_ASYNC": self.database,
         }
-        return super().environment() | ({name: value for name, value in database.items() if value})
+        azure = {
+            "AIRFLOW__BATCH_ENDPOINTS__AZURE_COMPAT": "True",
+            "AIRFLOW__BATCH_ENDPOINTS__AZURE_DATASTORES": f"data={self.data.as_uri()}",
+        }
+        return super().environment() | azure | ({name: value for name, value in database.items() if value})
 
     def start(self) -> None:
         self.write_passwords()

@@ -40,6 +40,11 @@ def test_data_assets_have_versions_and_events(server: ApiServer) -> None:
     assert (taken.status_code, "versions do not change" in taken.json()["detail"]) == (409, True)
     noted = server.rest("PUT", f"{path}/versions/1", json={**first, "description": "of January"})
     assert (noted.status_code, noted.json()["document"]["description"]) == (200, "of January")
+    server.rest("PUT", lake, json={**LAKE, "conn_id": "other"})
+    kept = json.loads(server.client("revisions", "lake", "--datastore", "-o", "json").stdout)
+    assert [revision["change"] for revision in kept] == ["updated", "created"]
+    server.client("restore", "lake", "--datastore", "--revision", kept[1]["revision"])
+    assert server.rest("GET", lake).json()["document"]["conn_id"] == "lake"
     # A new version is an event, a note or a repetition is none.
     assert [event["reference"] for event in told(server, "heart")] == ["azureml:heart:1", "azureml:heart:2"]
 

@@ -309,3 +309,25 @@ def test_the_command_line_over_http(server: ApiServer) -> None:
     assert json.loads(server.client("jobs", "list", "remote", "-o", "json").stdout)[0]["name"] == "one"
     # What is deleted is out of sight, its history is not.
     assert json.loads(server.client("revisions", "remote", "-o", "json").stdout)[0]["change"] == "deleted"
+
+
+ADDRESSES = """
+import os
+os.environ.pop("AIRFLOW__API__BASE_URL")
+from fastapi import FastAPI, Request
+from fastapi.testclient import TestClient
+from airflow_batch_endpoints.api.app import PREFIX
+from airflow_batch_endpoints.api.routes.endpoints import base_url
+inner, outer = FastAPI(), FastAPI()
+
+@inner.get("/where")
+def where(request: Request) -> str:
+    return base_url(request)
+
+outer.mount(PREFIX, inner)
+print(TestClient(outer).get(f"{PREFIX}/where").json())
+"""
+
+
+def test_addresses_of_a_server_that_is_not_told_its_own(server: ApiServer) -> None:
+    assert server.python(ADDRESSES).stdout.splitlines()[-1] == "http://testserver/batch-endpoints"

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from airflow.configuration import conf
 from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel
 
 from airflow_batch_endpoints.api import examples
 from airflow_batch_endpoints.api.auth import LoggedIn, MayDeleteDocument, MayEditDocument, MayReadEndpoint
-from airflow_batch_endpoints.api.requests import Body, EndpointName, ExpectedDep, Limit, Offset, etag
+from airflow_batch_endpoints.api.requests import Body, EndpointName, ExpectedDep, Limit, Offset, etag, server_url
 from airflow_batch_endpoints.documents.endpoint import Endpoint as EndpointDocument
 from airflow_batch_endpoints.documents.validation import validate
 from airflow_batch_endpoints.services.documents import Documents
@@ -110,13 +109,10 @@ def with_scoring_uri(request: Request, endpoint: Endpoint) -> Endpoint:
 
 
 def base_url(request: Request) -> str:
-    """Return the address of this application: below Airflow's own, which knows of proxies before it."""
+    """Return the address of this application."""
     from airflow_batch_endpoints.api.app import PREFIX
 
-    configured = conf.get("api", "base_url", fallback="") or ""
-    if configured.startswith(("http://", "https://")):
-        return configured.rstrip("/") + PREFIX
-    return str(request.base_url).rstrip("/")
+    return server_url(request) + PREFIX
 
 
 def named(body: Any, **names: str) -> Any:

@@ -58,7 +58,7 @@ class JobDetailsResource(JobDetails, _AzureForm):
     """A job with what each of its instances does."""
 
 
-_DeploymentHeader = Annotated[
+DeploymentHeader = Annotated[
     str | None,
     Header(
         alias="azureml-model-deployment",
@@ -67,7 +67,7 @@ _DeploymentHeader = Annotated[
         description="Name of the deployment; the endpoint's default without it.",
     ),
 ]
-_RequestId = Annotated[
+RequestId = Annotated[
     str | None,
     Header(
         alias="repeatability_request-id",
@@ -96,8 +96,8 @@ def invoke(
     response: Response,
     endpoint: EndpointName,
     body: Body,
-    deployment: _DeploymentHeader = None,
-    request_id: _RequestId = None,
+    deployment: DeploymentHeader = None,
+    request_id: RequestId = None,
 ) -> JobResource:
     """Start a job. This is the scoring URI of the endpoint. The job's invoker is the caller."""
     asked = read_invocation(body)
@@ -114,7 +114,7 @@ def invoke(
 
 
 @router.post("/endpoints/{endpoint}/dry-run", openapi_extra=examples.INVOCATION_BODY)
-def dry_run(caller: MayInvoke, endpoint: EndpointName, body: Body, deployment: _DeploymentHeader = None) -> DryRun:
+def dry_run(caller: MayInvoke, endpoint: EndpointName, body: Body, deployment: DeploymentHeader = None) -> DryRun:
     """Return the job that an invocation with this body would pin, and the pods it would start. Starts nothing."""
     asked = read_invocation(body)
     conf: dict[str, Any] = {**asked.conf, "deployment": deployment}

@@ -4,9 +4,17 @@ from __future__ import annotations
 
 from fastapi import APIRouter, Response
 
-from airflow_batch_endpoints.api.auth import MayEditComputes, MayEditDocument, MayReadComputes, MayReadDocument
+from airflow_batch_endpoints.api.auth import (
+    MayEditComputes,
+    MayEditDatastores,
+    MayEditDocument,
+    MayReadComputes,
+    MayReadDatastores,
+    MayReadDocument,
+)
 from airflow_batch_endpoints.api.requests import (
     ComputeName,
+    DatastoreName,
     DeploymentName,
     EndpointName,
     ExpectedDep,
@@ -22,6 +30,7 @@ router = APIRouter(prefix="/v1", tags=["Revisions"])
 _ENDPOINT = "/endpoints/{endpoint}/revisions"
 _DEPLOYMENT = "/endpoints/{endpoint}/deployments/{deployment}/revisions"
 _COMPUTE = "/computes/{compute}/revisions"
+_DATASTORE = "/datastores/{datastore}/revisions"
 
 
 @router.get(_ENDPOINT)
@@ -46,6 +55,14 @@ def list_compute_revisions(
 ) -> Page[Revision]:
     """List what a compute's document was, newest first, each with what changed since the one before."""
     return Documents(caller.actor).revisions(key_of("compute", compute), limit=limit, offset=offset)
+
+
+@router.get(_DATASTORE)
+def list_datastore_revisions(
+    caller: MayReadDatastores, datastore: DatastoreName, limit: Limit = 50, offset: Offset = 0
+) -> Page[Revision]:
+    """List what a data store's document was, newest first, each with what changed since the one before."""
+    return Documents(caller.actor).revisions(key_of("datastore", datastore), limit=limit, offset=offset)
 
 
 @router.post(_ENDPOINT + "/{revision}/restore")
@@ -79,3 +96,16 @@ def restore_compute(
     """Make a compute's document again what it was."""
     response.headers.update(etag(revision))
     return Documents(caller.actor).restore(key_of("compute", compute), revision, expected=expected)
+
+
+@router.post(_DATASTORE + "/{revision}/restore")
+def restore_datastore(
+    caller: MayEditDatastores,
+    response: Response,
+    datastore: DatastoreName,
+    revision: RevisionDigest,
+    expected: ExpectedDep,
+) -> Applied:
+    """Make a data store's document again what it was."""
+    response.headers.update(etag(revision))
+    return Documents(caller.actor).restore(key_of("datastore", datastore), revision, expected=expected)

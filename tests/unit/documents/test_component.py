@@ -89,6 +89,11 @@ def changed(data: dict[str, Any], field: str, value: Any) -> dict[str, Any]:
         (PIPELINE, "jobs.a", {"type": "parallel", "component": {**COMMAND}}, "as the type of the step says"),
         (PIPELINE, "jobs.a", {"type": "command", "component": {"commnad": "x"}}, "did you mean 'command'?"),
         (PIPELINE, "jobs.a.inputs.x", {"path": "y", "typ": "uri_file"}, "did you mean 'type'?"),
+        (COMMAND, "code", "git+https://host/code", "schemes file, s3"),
+        (COMMAND, "code", "azureml://code/x", "azureml://datastores/<store>/paths/<path>"),
+        (PIPELINE, "jobs.a.inputs.x", {"path": "gopher://x/y"}, "schemes file, s3"),
+        (PIPELINE, "jobs.a.inputs.x", {"path": "models:/x"}, "models:/<name>/<version>"),
+        (PIPELINE, "jobs.a.inputs.x", {"path": " "}, "a path or a URI"),
         (PIPELINE, "jobs.a.compute", "${{parent.inputs.compute}}", "an input cannot say where a step runs"),
         ({**DEPLOYMENT, "component": PIPELINE}, "component.jobs.a.command", 5, "found 5"),
         ({**DEPLOYMENT, "component": PIPELINE}, "component", COMMAND, "a deployment runs a pipeline"),
@@ -355,3 +360,15 @@ def test_what_can_be_given_for_what() -> None:
     }
     assert right == {("number", "string"), ("integer", "string"), ("boolean", "string"), ("integer", "number")}
     assert not any(fits(given_, wanted) or fits(wanted, given_) for given_ in data for wanted in literals)
+
+
+def test_a_folder_may_be_a_link(tmp_path: Path) -> None:
+    folder = tmp_path / "far" / "away" / "documents"
+    (folder / "parts" / "code").mkdir(parents=True)
+    (folder / "parts" / "part.yml").write_text("type: command\ncode: ./code\ncommand: ls\n")
+    jobs = {"one": {"type": "command", "component": "parts/part.yml"}}
+    document = {"name": "d", "endpoint_name": "e", "type": "pipeline", "component": {"type": "pipeline", "jobs": jobs}}
+    (folder / "deployment.yml").write_text(json.dumps(document))
+    (tmp_path / "link").symlink_to(folder)
+    found = load(tmp_path / "link" / "deployment.yml")
+    assert [beside.path for beside in paths(found)] == ["parts/code"]

@@ -242,15 +242,15 @@ def test_predictions_become_a_version(registry: Registry, settings: dict[str, An
     put(registry, LAKE, HEART, ENDPOINT, {**MAIN, "settings": {"output_asset": "scores", **settings}})
     told = [output.model_dump() for output in resolved(registry).output_assets]
     assert told == [{"name": "scores", "version": None, "type": type, "uri": path}]
-    (made,) = outputs.register(registry, told, pause=0)
+    (made,) = outputs.register(registry, told, Settings(), pause=0)
     assert (made.version, made.type, made.path) == ("1", type, path)
 
 
 def test_an_output_is_registered_once(registry: Registry) -> None:
     told = [{"name": "scores", "type": "uri_folder", "uri": f"s3://lake/out/{number}"} for number in range(3)]
-    assert [outputs.register(registry, [each], pause=0)[0].version for each in told] == ["1", "2", "3"]
+    assert [outputs.register(registry, [each], Settings(), pause=0)[0].version for each in told] == ["1", "2", "3"]
     # A cleared run publishes again: the version is the one it has, although there are newer ones.
-    assert [outputs.register(registry, [each], pause=0)[0].version for each in told] == ["1", "2", "3"]
+    assert [outputs.register(registry, [each], Settings(), pause=0)[0].version for each in told] == ["1", "2", "3"]
     taken = OutputAsset(name="scores", version="2", type="uri_folder", uri="s3://lake/out/other")
     with pytest.raises(ConflictError, match="version 2 of data asset 'scores', which is there already"):
         outputs.require_free(registry, [taken])
@@ -272,10 +272,10 @@ def test_a_version_that_another_task_wrote_over_is_made_again() -> None:
     rivals: list[dict[str, str | None]] = []
     mine, theirs = ({"name": "scores", "type": "uri_file", "uri": f"s3://lake/{who}"} for who in ("mine", "theirs"))
     other = MemoryStore()
-    outputs.register(Registry(other), [theirs], pause=0)
+    outputs.register(Registry(other), [theirs], Settings(), pause=0)
     rivals.append({key: other.get(key) for key in other.keys("")})
     registry = Registry(Late())
-    (made,) = outputs.register(registry, [mine], pause=0)
+    (made,) = outputs.register(registry, [mine], Settings(), pause=0)
     assert (made.version, registry.versions("data", "scores").versions) == ("2", ("1", "2"))
     paths = [registry.asset("data", "scores", version).document.model_dump()["path"] for version in ("1", "2")]
     assert paths == ["s3://lake/theirs", "s3://lake/mine"]
@@ -285,7 +285,7 @@ def test_a_job_says_what_its_output_becomes(registry: Registry) -> None:
     put(registry, LAKE, HEART, ENDPOINT, {**MAIN, "settings": {"output_asset": "scores"}})
     (output,) = resolved(registry, outputs={"score": {"name": "mine", "version": 7}}).output_assets
     assert (output.name, output.version, output.uri) == ("mine", "7", "s3://lake/outputs/e/j/predictions.csv")
-    outputs.register(registry, [{**output.model_dump(), "uri": "s3://lake/elsewhere"}], pause=0)
+    outputs.register(registry, [{**output.model_dump(), "uri": "s3://lake/elsewhere"}], Settings(), pause=0)
     with pytest.raises(ConflictError, match="version 7 of data asset 'mine'"):
         resolved(registry, outputs={"score": {"name": "mine", "version": 7}})
     with pytest.raises(DocumentError, match=r"outputs\.score\.version: is of a data asset"):
@@ -307,8 +307,8 @@ def test_outputs_of_a_pipeline_are_registered(registry: Registry) -> None:
 
     (output,) = ask(scores={"name": "scores"}).output_assets
     assert (output.name, output.type, output.uri) == ("scores", "uri_folder", "s3://lake/outputs/e/j/scores")
-    with pytest.raises(DocumentError, match="let a step register the model in MLflow"):
-        ask(model={"name": "heart"})
+    (output,) = ask(model={"name": "heart", "version": 2}).output_assets
+    assert (output.name, output.type, output.uri) == ("heart", "mlflow_model", "s3://lake/outputs/e/j/model")
 
 
 # -- staging ---------------------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ import pytest
 from airflow_batch_endpoints.config import Settings
 from airflow_batch_endpoints.documents.loading import loads
 from airflow_batch_endpoints.exceptions import ConflictError, InfrastructureError, UserError
-from airflow_batch_endpoints.registry import applying, models
+from airflow_batch_endpoints.registry import applying, models, outputs
 from airflow_batch_endpoints.registry.registry import Registry
 from airflow_batch_endpoints.registry.store import MemoryStore
 
@@ -84,6 +84,10 @@ def test_the_rules_of_versions(
         ("unchanged", "2"),
         ("created", "3"),
     ]
+    # An output is the version that it became, whatever was registered since.
+    made = {"name": "heart", "type": "mlflow_model", "uri": two}
+    assert outputs.register(Registry(MemoryStore()), [made, {**made, "uri": "s3://lake/models/3"}], Settings()) == []
+    assert len(mlflow.MlflowClient(tracking).search_model_versions("name='heart'")) == 4
     with pytest.raises(UserError, match="MLflow does not register it"):
         register("runs:/0123456789abcdef0123456789abcdef/model")
 
