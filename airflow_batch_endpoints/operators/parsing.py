@@ -6,7 +6,6 @@ import logging
 import time
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import Variable
 from airflow.sdk.exceptions import AirflowFailException
 
 from airflow_batch_endpoints.jobs import tasks
@@ -19,8 +18,6 @@ log = logging.getLogger(__name__)
 
 PARSED_SECONDS = 180.0
 """How long to wait for the DAG: by default Airflow parses a file every 30 s, and stores a DAG that changed every 30 s."""
-INDEX_SECONDS = 10.0
-"""How long the index may lack a deployment that is being written: tasks write one Variable after another."""
 _LOOK_SECONDS = 1.0
 _AT_ONCE = 50
 """Most tasks that one request asks about."""
@@ -32,25 +29,25 @@ def await_tasks(context: Context, endpoint: str, deployment: str, details: dict[
     :param details: what the job consists of.
     :raises AirflowFailException: the deployment does not have them any more, or the DAG is not parsed in time.
     """
-    wanted = [
-        task for task in tasks.task_ids(deployment, details) if not task.endswith(f".{tasks.PARALLEL}{tasks.SCORE}")
-    ]
-    started, is_told = time.monotonic(), False
+    found = tasks.task_ids(deployment, details)
+    # Instances are counted; those of a mapped task are more than one.
+    wanted = [task for task in found if not task.endswith(f".{tasks.PARALLEL}{tasks.SCORE}")]
+    lacking = len(wanted) - _present(context, wanted)
+    if not lacking:
+        return
+    if not set(wanted) <= set(_tasks_now(endpoint, deployment)):
+        raise AirflowFailException(
+            f"deployment {deployment!r} was changed after this job was planned: the DAG of endpoint {endpoint!r} has no tasks for "
+            f"{lacking} of its {len(wanted)} steps any more. Start a new job"
+        )
+    log.info("waiting for the DAG to be parsed with the steps of deployment %s", deployment)
+    until = time.monotonic() + PARSED_SECONDS
     while (lacking := len(wanted) - _present(context, wanted)) > 0:
-        seconds = time.monotonic() - started
-        if seconds > INDEX_SECONDS and not set(wanted) <= set(_known(endpoint, deployment)):
-            raise AirflowFailException(
-                f"deployment {deployment!r} was changed after this job was planned: the DAG of endpoint {endpoint!r} has no tasks "
-                f"for {lacking} of its {len(wanted)} steps any more. Start a new job"
-            )
-        if seconds > PARSED_SECONDS:
+        if time.monotonic() > until:
             raise AirflowFailException(
                 f"the DAG of endpoint {endpoint!r} has no tasks yet for {lacking} of the {len(wanted)} steps of deployment "
                 f"{deployment!r}: the DAG processor has not parsed its file since the deployment was applied. Clear this run later"
             )
-        if not is_told:
-            log.info("waiting for the DAG to be parsed with the steps of deployment %s", deployment)
-            is_told = True
         stop_if_asked(context, endpoint)
         time.sleep(_LOOK_SECONDS)
 
@@ -63,9 +60,13 @@ def _present(context: Context, wanted: list[str]) -> int:
     )
 
 
-def _known(endpoint: str, deployment: str) -> list[str]:
-    """Return the tasks that the deployment has now, as far as the index knows."""
-    from airflow_batch_endpoints.registry.registry import INDEX, index_of
+def _tasks_now(endpoint: str, deployment: str) -> list[str]:
+    """Return the tasks that the deployment has by its document, and have the index, by which the DAG is made, say the same."""
+    from airflow_batch_endpoints.registry.registry import Registry
+    from airflow_batch_endpoints.registry.task import TaskStore
 
-    entry = index_of(Variable.get(INDEX, default=None)).get(endpoint) or {}
-    return tasks.task_ids(deployment, (entry.get("deployments") or {}).get(deployment) or {})
+    registry = Registry(TaskStore())
+    if registry.mend_index(endpoint):
+        log.warning("the index lacked what two tasks wrote at once; it is mended")
+    entry = registry.index_entry(endpoint) or {}
+    return tasks.task_ids(deployment, entry.get("deployments", {}).get(deployment) or {})
