@@ -351,11 +351,13 @@ def _deployment(conf: dict[str, Any]) -> dict[str, str]:
 
 def _body(conf: dict[str, Any], name: str) -> dict[str, Any]:
     """Return the parameters of a job as the body of an invocation."""
-    for what in ("input", "output"):
-        if conf.get(what) and not _is_anywhere(str(conf[what])):
-            raise UserError(
-                f"--{what} {conf[what]!r} is a path of this machine, relative; give a URI that the server reaches"
-            )
+    places = {f"--{what}": conf.get(what) for what in ("input", "output")}
+    for group in ("inputs", "outputs"):
+        for entry, value in (conf.get(group) or {}).items():
+            places[f"{group}.{entry}.path"] = value.get("path") if isinstance(value, dict) else None
+    for place, path in places.items():
+        if path and not _is_anywhere(str(path)):
+            raise UserError(f"{place} {path!r} is a path of this machine, relative; give a URI that the server reaches")
     properties: dict[str, Any] = {"name": name}
     if "replay_of" in conf:
         properties["replayOf"] = conf["replay_of"]
@@ -410,7 +412,7 @@ def _made(value: Any) -> dict[str, Any]:
 
 
 def _is_anywhere(uri: str) -> bool:
-    return uri.startswith("/") or "://" in uri or is_reference(uri)
+    return uri.startswith(("/", "models:/", "runs:/")) or "://" in uri or is_reference(uri)
 
 
 # -- uploading -------------------------------------------------------------------------------------------------------

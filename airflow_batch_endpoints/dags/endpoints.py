@@ -36,8 +36,8 @@ def build(namespace: dict[str, Any]) -> None:
     index = _read_index()
     for name in Variable.keys(prefix=_ENDPOINT):
         endpoint = name.removeprefix(_ENDPOINT)
-        # What the index lacks was written by hand; the form is poorer then, the job is the same.
-        namespace[f"{DAG_PREFIX}{endpoint}"] = endpoint_dag(endpoint, index.get(endpoint, {}))
+        entry = index.get(endpoint)
+        namespace[f"{DAG_PREFIX}{endpoint}"] = endpoint_dag(endpoint, _read_entry(endpoint) if entry is None else entry)
     _remember_file(namespace.get("__file__"))
 
 
@@ -54,6 +54,19 @@ def _read_index() -> dict[str, Any]:
         log.warning("Variable %s is not JSON; it is written anew by the next apply", INDEX)
         return {}
     return index if isinstance(index, dict) else {}
+
+
+def _read_entry(endpoint: str) -> dict[str, Any]:
+    """Read the documents of an endpoint that the index lacks: written by hand, or lost when two tasks wrote at once."""
+    from airflow_batch_endpoints.exceptions import UserError
+    from airflow_batch_endpoints.registry.registry import Registry
+    from airflow_batch_endpoints.registry.task import TaskStore
+
+    try:
+        return Registry(TaskStore()).index_entry(endpoint) or {}
+    except UserError as error:
+        log.warning("endpoint %s cannot be read: %s", endpoint, error)
+        return {}
 
 
 def _remember_file(path: str | None) -> None:

@@ -16,6 +16,8 @@ from airflow_batch_endpoints.documents import sizes
 from airflow_batch_endpoints.documents.assets import VersionedAsset
 from airflow_batch_endpoints.documents.base import Part, Tags
 from airflow_batch_endpoints.documents.deployment import (
+    CodeFolder,
+    DataPath,
     Environment,
     EnvironmentOrName,
     EnvironmentVariables,
@@ -94,7 +96,7 @@ class CommandComponent(_Component):
 
     type: Literal["command"] = "command"
     command: Annotated[str, Field(min_length=1, max_length=MAX_COMMAND)]
-    code: str | None = None
+    code: CodeFolder | None = None
     """Folder that the command runs in a copy of, relative to the document."""
     environment: EnvironmentOrName | None = None
     environment_variables: EnvironmentVariables = {}
@@ -143,7 +145,7 @@ class ParallelTask(Part):
     """What a parallel step does with each mini-batch."""
 
     type: Literal["run_function"]
-    code: str
+    code: CodeFolder
     """Folder of the script, relative to the document."""
     entry_script: str
     """File in that folder with ``init()`` and ``run(mini_batch)``."""
@@ -249,7 +251,7 @@ class StepInput(Part):
     """Data for a step, written with its type or mode."""
 
     type: PortType | None = None
-    path: str
+    path: DataPath
     mode: InputMode | None = None
 
 

@@ -171,15 +171,40 @@ class DeploymentSettings(Part):
 
 
 def _folder(value: str) -> str:
+    if "\0" in value or not value.strip():
+        raise ValueError("a path or a URI")
     if is_reference(value):
         parse_place(value)
+    elif (scheme := _scheme(value)) and scheme not in _SUPPORTED:
+        raise ValueError(f"a path, or a URI with one of the schemes {', '.join(_SUPPORTED)}")
     return value
+
+
+def _data(value: str) -> str:
+    if value.startswith(("models:", "runs:")):
+        return model_uri(value)
+    if is_reference(value) and "@" in value:
+        # An alias of a model is known to MLflow alone.
+        model_uri(value)
+        return value
+    return value if _scheme(value) in ("http", "https") else _folder(value)
+
+
+def _scheme(value: str) -> str | None:
+    match = re.match(r"([A-Za-z][A-Za-z0-9+.-]*):", value)
+    return match[1].lower() if match else None
+
+
+CodeFolder = Annotated[str, AfterValidator(_folder)]
+"""A folder with code: a path, a URI, a data asset or a place in a data store."""
+DataPath = Annotated[str, AfterValidator(_data)]
+"""Data or a model: a path, a URI, a reference, or a model of MLflow."""
 
 
 class CodeConfiguration(Part):
     """Where the scoring script is."""
 
-    code: Annotated[str, AfterValidator(_folder)]
+    code: CodeFolder
     """Folder, relative to the document; a URI, a data asset or a place in a data store."""
     scoring_script: str
     """File in that folder with ``init()`` and ``run(mini_batch)``."""
@@ -274,8 +299,7 @@ def model_uri(value: str) -> str:
         if not _RUN.match(value):
             raise ValueError("runs:/<run id>/<path of the model>")
         return value
-    scheme = re.match(r"([A-Za-z][A-Za-z0-9+.-]*):", value)
-    if scheme and scheme[1].lower() not in _SUPPORTED:
+    if (scheme := _scheme(value)) and scheme not in _SUPPORTED:
         raise ValueError(
             f"a path, models:/..., runs:/..., azureml:... or a URI with one of the schemes {', '.join(_SUPPORTED)}"
         )

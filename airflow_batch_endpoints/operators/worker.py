@@ -37,6 +37,7 @@ from airflow_batch_endpoints.operators.job import (
     stopped,
     submission_of,
 )
+from airflow_batch_endpoints.operators.parsing import await_tasks
 from airflow_batch_endpoints.triggers.run import any_succeeded
 from airflow_batch_endpoints.triggers.stopping import request_stop
 
@@ -384,6 +385,7 @@ class BatchWorkerOperator(BaseOperator):
     def _without_worker(self, context: Context, job: dict[str, Any]) -> Any:
         """Plan or publish a job that is a run of another DAG: the task that waits for that run does all there is to do."""
         if self.command == "plan":
+            self._await_tasks(context, job)
             context["ti"].xcom_push(SUMMARY, {"instances": 0})
             return []
         task = f"{tasks.group_id(job['deployment'])}.{tasks.OTHER_DAG}"
@@ -414,6 +416,8 @@ class BatchWorkerOperator(BaseOperator):
         if self._publishes_job:
             self._register(context, job)
             return self._announce(context, job, outcome.result)
+        if self._plans_job:
+            self._await_tasks(context, job)
         if self.command != "score":
             ti.xcom_push(SUMMARY, outcome.result)
         if self.command != "plan":
@@ -423,6 +427,16 @@ class BatchWorkerOperator(BaseOperator):
             # Were none mapped, score would be skipped, and with it all that comes after this step.
             instances = max(instances, 1)
         return [{"instance": instance} for instance in range(instances)]
+
+    def _await_tasks(self, context: Context, job: dict[str, Any]) -> None:
+        """Go on only when the run has the tasks that only jobs of its deployment have."""
+        if job["type"] == "model":
+            return
+        try:
+            await_tasks(context, self.endpoint, job["deployment"], job_details(job))
+        except AirflowFailException as error:
+            context["ti"].xcom_push(ERROR, str(error))
+            raise
 
     def _step_failed(self, context: Context, outcome: Outcome) -> None:
         """Say that the step failed, and ask the others to stop when it did so for good, unless they are to go on."""

@@ -24,8 +24,8 @@ def resolve_model(asked: Asked, deployment: ModelDeployment, replayed: JobRefere
     :param replayed: whose dead letters are the input.
     """
     registry, request, settings = asked.registry, asked.request, asked.settings
-    given = JobInput(path=replayed.input_uri) if replayed is not None else _only_input(request)
-    source = locate_input(registry, str(given.path), settings)
+    place, given = ("input", JobInput(path=replayed.input_uri)) if replayed is not None else _only_input(request)
+    source = locate_input(registry, str(given.path), settings, what=place)
     target = asked.folder(_only_output(request))
     model = _model(registry, deployment.model.path)
     code_at = None if deployment.code_configuration is None else _code(registry, deployment.code_configuration.code)
@@ -68,8 +68,8 @@ def resolve_model(asked: Asked, deployment: ModelDeployment, replayed: JobRefere
     return spec
 
 
-def _only_input(request: JobRequest) -> JobInput:
-    """Return the one data input that a model takes, under any name.
+def _only_input(request: JobRequest) -> tuple[str, JobInput]:
+    """Return the one data input that a model takes, under any name, with where it stands in the request.
 
     :raises DocumentError: there is none, more than one, or one that is no data.
     """
@@ -91,7 +91,8 @@ def _only_input(request: JobRequest) -> JobInput:
         problems.append(Problem(SOURCE, "inputs", message))
     if problems:
         raise DocumentError(problems)
-    return next(iter(given.values()))
+    ((place, value),) = given.items()
+    return (place if place == "input" else f"{place}.path"), value
 
 
 def _only_output(request: JobRequest) -> str | None:

@@ -17,7 +17,7 @@ from airflow_batch_endpoints.documents.deployment import (
 from airflow_batch_endpoints.documents.job import SOURCE
 from airflow_batch_endpoints.documents.pipeline import PipelineDeployment
 from airflow_batch_endpoints.documents.ports import MODEL_TYPES, LiteralValue, literal
-from airflow_batch_endpoints.documents.references import is_reference
+from airflow_batch_endpoints.documents.references import LATEST, PREFIX, is_reference
 from airflow_batch_endpoints.exceptions import DocumentError, Problem, UserError
 from airflow_batch_endpoints.jobs.launch import Launch
 from airflow_batch_endpoints.jobs.pipeline import (
@@ -100,10 +100,16 @@ class _Resolver:
         self._wanted, folder = made
         self._folder = asked.folder(request.output_uri or folder)
         self._data = {
-            name: self._located(str(value), str(graph.inputs[name].type), f"inputs.{name}")
+            name: self._located(str(value), str(graph.inputs[name].type), self._place(name, value))
             for name, value in given.items()
             if value is not None and graph.inputs[name].is_data
         }
+
+    def _place(self, name: str, value: LiteralValue) -> str:
+        """Return where an input stands in the request, for messages."""
+        unnamed = self._asked.request.unnamed_input
+        is_unnamed = name not in self._asked.request.inputs and unnamed is not None and unnamed.path == value
+        return "input" if is_unnamed else f"inputs.{name}.path"
 
     def spec(self) -> PipelineSpec:
         asked, graph = self._asked, self._graph
@@ -157,7 +163,7 @@ class _Resolver:
         """Return where data are; models of MLflow keep their name, for the worker to fetch them."""
         if kind in MODEL_TYPES and (text.startswith(("models:", "runs:")) or _is_model_name(text)):
             try:
-                return Place(model_uri(text))
+                return Place(model_uri(text if ":" in text.removeprefix(PREFIX) or "@" in text else f"{text}@{LATEST}"))
             except ValueError as error:
                 raise DocumentError([Problem(SOURCE, what, f"found {text!r}, expected {error}")]) from None
         return locate_input(self._asked.registry, text, self._asked.settings, what=what)

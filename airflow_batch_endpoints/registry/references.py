@@ -10,12 +10,13 @@ from airflow_batch_endpoints.documents.assets import DataAsset
 from airflow_batch_endpoints.documents.base import Document
 from airflow_batch_endpoints.documents.datastore import Datastore
 from airflow_batch_endpoints.documents.references import (
+    PREFIX,
     Reference,
     StoreReference,
     is_reference,
     parse_place,
 )
-from airflow_batch_endpoints.exceptions import Problem, ReachError, UserError
+from airflow_batch_endpoints.exceptions import NotFoundError, Problem, ReachError, UserError
 from airflow_batch_endpoints.storage.reach import check_reach, is_within
 from airflow_batch_endpoints.storage.uris import join, normalise, shown
 
@@ -56,9 +57,12 @@ def locate(registry: Registry, text: str, *, what: str) -> Place:
         reference = parse_place(text)
     except ValueError as error:
         raise UserError(f"{what}: found {shown(text)}, expected a URI, {error}") from None
-    if isinstance(reference, StoreReference):
-        return _in_store(registry, reference, what)
-    found = registry.asset("data", reference.name, reference.version).document
+    try:
+        if isinstance(reference, StoreReference):
+            return _in_store(registry, reference, what)
+        found = registry.asset("data", reference.name, reference.version).document
+    except NotFoundError as error:
+        raise NotFoundError(f"{what}: {error}") from None
     assert isinstance(found, DataAsset)  # noqa: S101 - its key says so
     place = locate(registry, found.path, what=f"{what} {reference}")
     return Place(place.uri, found.type, place.datastore, str(Reference(found.name, found.version)))
@@ -172,7 +176,7 @@ def _strings(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str
     elif isinstance(value, dict | list):
         is_model = isinstance(value, dict) and value.get("type") in ("mlflow_model", "custom_model")
         for name, entry in value.items() if isinstance(value, dict) else enumerate(value):
-            if is_model and isinstance(entry, str) and isinstance(_parsed(entry), Reference):
+            if is_model and isinstance(entry, str) and is_reference(entry) and not entry.startswith(f"{PREFIX}//"):
                 continue  # A model of MLflow, which knows its versions.
             yield from _strings(entry, (*path, str(name)))
 

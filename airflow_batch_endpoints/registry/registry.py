@@ -186,6 +186,10 @@ class Registry:
         text = self._store.get(key)
         return None if text is None else decode(key, text, kind)
 
+    def index_entry(self, endpoint: str) -> dict[str, Any] | None:
+        """Return what the index should say of an endpoint, from its documents; ``None`` when there is none."""
+        return Change(self, self._store).entry(endpoint)
+
     # -- writing ------------------------------------------------------------------------------------------------
 
     def apply(
@@ -352,6 +356,13 @@ class Registry:
                 users += [f"{kind} {name}:{each}" for each in found if names(self.asset(kind, name, each).document)]
         return users
 
+    def mend_index(self, endpoint: str) -> bool:
+        """Have the index say of an endpoint what its documents do: of two tasks that wrote at once, one may have lost its entry.
+
+        :return: whether it said something else.
+        """
+        return self._change(lambda change: change.mend(endpoint))
+
     def _change(self, decide: Callable[[Change], T]) -> T:
         """Read, decide and write; when somebody else wrote in between, do it all again on what is there now."""
         for attempt in Retrying(
@@ -390,6 +401,7 @@ class Change:
         self._store = store
         self._expected: dict[str, str | None] = {}
         self._documents: dict[str, Document | None] = {}
+        self._mended: set[str] = set()
         self._versions: dict[str, Versions] = {}
 
     def read(self, key: str) -> Document | None:
@@ -536,7 +548,7 @@ class Change:
 
     def commit(self) -> None:
         """Write the changes and what they make of the index."""
-        if not self._documents and not self._versions:
+        if not self._documents and not self._versions and not self._mended:
             return
         # Versions before the lists that name them, for stores that write one after another.
         changes: dict[str, str | None] = {
@@ -544,12 +556,12 @@ class Change:
             for key, document in self._documents.items()
         }
         changes |= {key: found.model_dump_json() if found.versions else None for key, found in self._versions.items()}
-        endpoints = {name for key in changes if (name := _endpoint_of(key))}
+        endpoints = {name for key in changes if (name := _endpoint_of(key))} | self._mended
         if endpoints:
             text = self._store.get(INDEX)
             index = index_of(text)
             for name in endpoints:
-                entry = self._entry(name)
+                entry = self.entry(name)
                 if entry is None:
                     index.pop(name, None)
                 else:
@@ -558,7 +570,15 @@ class Change:
             self._expected[INDEX] = text
         self._store.write(changes, self._expected)
 
-    def _entry(self, name: str) -> dict[str, Any] | None:
+    def mend(self, name: str) -> bool:
+        """Have the index say of an endpoint what its documents do; return whether it says something else now."""
+        if index_of(self._store.get(INDEX)).get(name) == self.entry(name):
+            return False
+        self._mended.add(name)
+        return True
+
+    def entry(self, name: str) -> dict[str, Any] | None:
+        """Return what the index is to say of an endpoint; ``None`` when there is none."""
         endpoint = self._read(ENDPOINT + name, Endpoint)
         if endpoint is None:
             return None

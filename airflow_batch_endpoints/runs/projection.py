@@ -73,7 +73,7 @@ def project(facts: RunFacts, now: datetime) -> dict[str, Any]:
         "is_settled": _is_settled(facts, state, now),
         "compute": text(", ".join(_computes(said, job))),
         "model": text(planned.get("model_uri")),
-        "input": text(job.get("input_uri") or facts.conf.get("input")),
+        "input": text(job.get("input_uri") or _asked_input(facts.conf)),
         "output": text(job.get("output_uri")),
         "request": dict(facts.conf),
         **(
@@ -88,6 +88,15 @@ def project(facts: RunFacts, now: datetime) -> dict[str, Any]:
         "run_updated_at": facts.updated,
         "refreshed_at": now,
     }
+
+
+def _asked_input(conf: Mapping[str, Any]) -> Any:
+    """Return the first data that a request gives, which may be anything."""
+    named = conf.get("inputs")
+    paths = (
+        [entry.get("path") for entry in named.values() if isinstance(entry, dict)] if isinstance(named, dict) else []
+    )
+    return conf.get("input") or next((path for path in paths if path), None)
 
 
 def other_dag(facts: RunFacts) -> str | None:

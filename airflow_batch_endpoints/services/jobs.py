@@ -16,7 +16,14 @@ from airflow_batch_endpoints.database.models import JobRow
 from airflow_batch_endpoints.database.session import begin_write, open_session
 from airflow_batch_endpoints.documents.job import request_from_conf
 from airflow_batch_endpoints.documents.references import is_reference
-from airflow_batch_endpoints.exceptions import ConflictError, DocumentError, InputError, NotFoundError, Problem
+from airflow_batch_endpoints.exceptions import (
+    ConflictError,
+    DocumentError,
+    InputError,
+    NotFoundError,
+    Problem,
+    UserError,
+)
 from airflow_batch_endpoints.jobs import naming, tasks
 from airflow_batch_endpoints.jobs.command_line import Command
 from airflow_batch_endpoints.jobs.pipeline import PipelineSpec
@@ -130,6 +137,8 @@ class Jobs:
             )
         except DocumentError as error:
             raise DocumentError([_placed(problem, places) for problem in error.problems]) from None
+        except UserError as error:
+            raise type(error)(_told(str(error), places)) from None
 
     def _check_replay(self, endpoint: str, job: str) -> None:
         """Refuse to replay a job that has nothing to replay."""
@@ -254,6 +263,14 @@ def _normalised(conf: Mapping[str, Any], places: Mapping[str, str]) -> dict[str,
                 for name, entry in named.items()
             }
     return conf
+
+
+def _told(message: str, places: Mapping[str, str]) -> str:
+    """Return a message that begins with a parameter's name with the name that its author knows."""
+    for name in sorted(places, key=len, reverse=True):
+        if message.startswith((f"{name}:", f"{name} ")):
+            return f"{places[name]}{message[len(name) :]}"
+    return message
 
 
 def _placed(problem: Problem, places: Mapping[str, str]) -> Problem:

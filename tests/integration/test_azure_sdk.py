@@ -154,6 +154,11 @@ def test_the_walk_through_of_the_documentation(azure: Azure) -> None:
     assert printed.count("squaring 3 numbers") == 2, printed
 
 
+def test_it_is_off_unless_asked_for(airflow: RealAirflow) -> None:
+    for path in ("/azure/discovery", "/azure/metadata/endpoints"):
+        assert airflow.rest("GET", path).status_code == 404
+
+
 def test_everything_else_the_sdk_may_do(azure: Azure) -> None:
     metadata = f"{azure.url}/batch-endpoints/azure/metadata/endpoints"
     printed = azure.run(SCENARIO.read_text(), ARM_CLOUD_METADATA_URL=metadata)

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from tests.integration.conftest import EXAMPLES, RealAirflow
-from tests.pipelines import BEFORE, DATA, TWO_STEPS, deploy, finish, invoke, pipeline, states, step, text
+from tests.pipelines import BEFORE, DATA, TWO_STEPS, apply, deploy, finish, invoke, look, pipeline, states, step, text
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 
@@ -25,7 +25,7 @@ def test_train_and_score_as_by_hand(airflow: RealAirflow, tmp_path: Path) -> Non
     airflow.wait("example_batch_pipeline", "example", "success", seconds=400)
     (training,) = airflow.runs("batch_endpoint.churn-training")
     (scoring,) = airflow.runs("batch_endpoint.churn")
-    trained, scored = airflow.job("churn-training", training), airflow.job("churn", scoring)
+    trained, scored = look(airflow, "churn-training", training), look(airflow, "churn", scoring)
     assert states(trained) == {"prepare": "Completed", "train": "Completed"}
     assert states(scored) == {"prepare": "Completed", "score": "Completed"}
     assert [step["after"] for step in scored["steps"]] == [[], ["prepare"]]
@@ -81,14 +81,14 @@ def test_a_deployment_from_a_job(airflow: RealAirflow) -> None:
     invoke(airflow, "again", "origin", data=airflow.inputs("small", 7), times=3)
     finish(airflow, "again", "origin")
     document = {"name": "as-before", "endpoint_name": "again", "type": "pipeline", "job_definition": "azureml:origin"}
-    path = airflow.data / "documents" / "again" / "as-before.json"
-    path.write_text(json.dumps(document))
-    airflow.cli("apply", "-f", str(path), "--set-default")
+    apply(airflow, document)
     invoke(airflow, "again", "repeated")
     job = finish(airflow, "again", "repeated")
     assert (job["deployment"], job["inputs"]["times"]) == ("as-before", 3)
     assert text(job, "result", "predictions.csv") == "7\n7\n7\n"
     assert {step["reused_from"]["job"] for step in job["steps"]} == {"origin"}
+    path = airflow.data / "documents" / "as-nobody.json"
+    path.parent.mkdir(exist_ok=True)
     path.write_text(json.dumps({**document, "job_definition": "azureml:nobody"}))
     assert "there is no job 'nobody'" in airflow.cli("apply", "-f", str(path), code=2).stderr
 
@@ -112,7 +112,8 @@ def test_the_default_is_switched_and_its_callers_see_nothing(airflow: RealAirflo
     job = call("by-a-pipeline")
     assert (job["deployment"], states(job)) == ("steps", {"list": "Completed"})
     assert text(job, "names", "predictions.csv").split() == [f"{number:03}.csv" for number in range(7)]
-    airflow.cli("set-default", "switched", "main")
+    answer = airflow.rest("PUT", "/v1/endpoints/switched/default", json={"deployment": "main"})
+    assert answer.status_code == 200, answer.text
     assert call("by-the-model-again")["deployment"] == "main"
 
 
@@ -170,10 +171,10 @@ def test_a_canceled_pipeline_leaves_nothing_running(airflow: RealAirflow) -> Non
     deploy(airflow, "sleeping", pipeline({"sleep": sleeping}, DATA, {"made": ""}))
     invoke(airflow, "sleeping", "canceled", data=airflow.inputs("small", 7))
     airflow.eventually(lambda: airflow.workers("step", "canceled"))
-    airflow.eventually(lambda: airflow.job("sleeping", "canceled")["state"] == "Running")
-    airflow.cli("jobs", "cancel", "sleeping", "canceled")
+    airflow.eventually(lambda: look(airflow, "sleeping", "canceled")["state"] == "Running")
+    assert airflow.rest("POST", "/v1/endpoints/sleeping/jobs/canceled/cancel").status_code == 200
     airflow.eventually(lambda: not airflow.workers("step", "canceled"), 60)
-    job = airflow.job("sleeping", "canceled")
+    job = look(airflow, "sleeping", "canceled")
     assert (job["state"], states(job)) == ("Canceled", {"sleep": "Canceled"})
 
 
@@ -183,27 +184,23 @@ def test_another_dag_behind_an_endpoint(airflow: RealAirflow) -> None:
     airflow.trigger("example_batch_other_dag", "example")
     airflow.wait("example_batch_other_dag", "example", "success")
     (example,) = airflow.runs("batch_endpoint.reports")
-    job = airflow.job("reports", example)
+    job = look(airflow, "reports", example)
     assert (job["state"], job["deployment_type"]) == ("Completed", "dag")
     other = job["other_run"]
     assert airflow.state("example_nightly_report", other["run_id"]) == "success"
 
-    document = {
-        "name": "as-before", "endpoint_name": "reports", "dag_id": "example_nightly_report", "dag_run_id": other["run_id"],
-    }  # fmt: skip
-    path = airflow.data / "documents" / "as-before.json"
-    path.write_text(json.dumps(document))
-    airflow.cli("apply", "-f", str(path))
-    shown = json.loads(airflow.cli("show", "reports", "-d", "as-before", "-o", "json").stdout)
-    assert shown["inputs"] == job["inputs"], "a run of the DAG gives its parameters as defaults"
+    dag = {"name": "as-before", "endpoint_name": "reports", "dag_id": "example_nightly_report"}
+    apply(airflow, {**dag, "dag_run_id": other["run_id"]})
+    shown = airflow.rest("GET", "/v1/endpoints/reports/deployments/as-before").json()
+    assert shown["document"]["inputs"] == job["inputs"], "a run of the DAG gives its parameters as defaults"
 
     invoke(airflow, "reports", "slow", day="2024-02-29", seconds=300)
-    running = airflow.eventually(lambda: airflow.job("reports", "slow")["other_run"]["run_id"])
+    running = airflow.eventually(lambda: look(airflow, "reports", "slow")["other_run"]["run_id"])
     airflow.eventually(lambda: airflow.state("example_nightly_report", running) == "running")
-    assert airflow.job("reports", "slow")["inputs"] == {"day": "2024-02-29", "seconds": 300}
-    airflow.eventually(lambda: airflow.job("reports", "slow")["state"] == "Running")
-    airflow.cli("jobs", "cancel", "reports", "slow")
-    assert airflow.job("reports", "slow")["state"] == "Canceled"
+    assert look(airflow, "reports", "slow")["inputs"] == {"day": "2024-02-29", "seconds": 300}
+    airflow.eventually(lambda: look(airflow, "reports", "slow")["state"] == "Running")
+    assert airflow.rest("POST", "/v1/endpoints/reports/jobs/slow/cancel").status_code == 200
+    assert look(airflow, "reports", "slow")["state"] == "Canceled"
     assert airflow.state("example_nightly_report", running) == "failed", "the run ends with its job"
     listed = {
         job["name"]: job["state"] for job in json.loads(airflow.cli("jobs", "list", "reports", "-o", "json").stdout)

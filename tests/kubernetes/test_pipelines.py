@@ -9,7 +9,7 @@ import pytest
 
 from airflow_batch_endpoints.computes.kubernetes.security import weaknesses
 from tests.kubernetes.conftest import Cluster, ClusterAirflow
-from tests.pipelines import BEFORE, DATA, TWO_STEPS, deploy, finish, invoke, pipeline, states, step, text
+from tests.pipelines import BEFORE, DATA, TWO_STEPS, deploy, finish, invoke, look, pipeline, states, step, text
 
 pytestmark = [pytest.mark.kubernetes, pytest.mark.timeout(900)]
 
@@ -77,7 +77,7 @@ def test_canceling_removes_the_pods_of_steps(airflow: ClusterAirflow, cluster: C
     deploy(airflow, "sleeping", pipeline({"sleep": sleeping}, DATA, {"made": ""}), default_compute="pool")
     invoke(airflow, "sleeping", "canceled", data=airflow.inputs("small", 7))
     airflow.eventually(lambda: running(cluster, "canceled", "sleep"))
-    airflow.cli("jobs", "cancel", "sleeping", "canceled")
+    assert airflow.rest("POST", "/v1/endpoints/sleeping/jobs/canceled/cancel").status_code == 200
     airflow.eventually(cluster.is_empty, 60)
-    job = airflow.job("sleeping", "canceled")
+    job = look(airflow, "sleeping", "canceled")
     assert (job["state"], states(job)) == ("Canceled", {"sleep": "Canceled"})

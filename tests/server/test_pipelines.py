@@ -56,7 +56,7 @@ def properties(server: ApiServer, **more: Any) -> dict[str, Any]:
 
 
 def test_what_a_form_is_made_of(server: ApiServer, piped: str) -> None:
-    (deployment,) = server.rest("GET", f"/v1/endpoints/{piped}").json()["deployments"]
+    deployment, *_ = server.rest("GET", f"/v1/endpoints/{piped}").json()["deployments"][::-1]
     assert (deployment["type"], deployment["inputs"]["data"]["required"]) == ("pipeline", True)
     assert deployment["inputs"]["times"] == {
         "type": "integer", "required": False, "default": 2, "description": "how often", "enum": [1, 2],
@@ -69,6 +69,28 @@ def test_a_job_as_it_would_be(server: ApiServer, piped: str) -> None:
     assert [step["name"] for step in found["job"]["graph"]] == ["count", "repeat"]
     assert found["job"]["inputs"] == {"data": server.inputs, "times": 2}
     assert found["pods"] == []
+
+
+def test_the_pods_of_a_job(server: ApiServer, piped: str) -> None:
+    folder = str(server.data.parent)
+    compute = {
+        "name": "pool", "type": "kubernetes", "image": "worker:1",
+        "volumes": [{"name": "data", "persistentVolumeClaim": {"claimName": "data"}}],
+        "volume_mounts": [{"name": "data", "mountPath": folder}],
+    }  # fmt: skip
+    deployment = {
+        "name": "in-pods", "endpoint_name": piped, "type": "pipeline", "component": TWO_STEPS,
+        "settings": {"default_compute": "pool"},
+    }  # fmt: skip
+    parts = [("document", (f"{n}.yml", json.dumps(one).encode())) for n, one in enumerate((compute, deployment))]
+    assert server.rest("POST", "/v1/apply", files=parts).status_code == 200
+    headers = {"azureml-model-deployment": "in-pods"}
+    path = f"/v1/endpoints/{piped}/dry-run"
+    pods = server.rest("POST", path, json=properties(server), headers=headers).json()["pods"]
+    labels = [pod["metadata"]["labels"] for pod in pods]
+    assert [(found["app.kubernetes.io/component"], found.get("airflow-batch-endpoints/step")) for found in labels] == [
+        ("plan", None), ("step", "count"), ("step", "repeat"), ("publish", None),
+    ]  # fmt: skip
 
 
 def test_the_steps_of_a_job(server: ApiServer, piped: str) -> None:

@@ -48,6 +48,8 @@ class Pipeline:
     processes: list[subprocess.Popen[str]] = field(default_factory=list)
     output_uri: str = ""
     log: str = ""
+    result: dict[str, Any] = field(default_factory=dict)
+    """Of ``publish``."""
 
     def __post_init__(self) -> None:
         self.folder.mkdir(parents=True, exist_ok=True)
@@ -108,7 +110,8 @@ class Pipeline:
         self.do("plan")
         for step in self.graph:
             self.do_step(step["name"])
-        return self.do("publish")
+        self.result = self.do("publish")
+        return self.result
 
     def done(self, step: str) -> dict[str, Any]:
         return dict(json.loads((self.output / "_batch/steps" / step / "done.json").read_text()))

@@ -474,6 +474,18 @@ def test_a_step_that_spoils_the_output_of_another_fails(make: Callable[..., Pipe
         here(pipeline, "second")
 
 
+def test_what_came_of_inputs_that_changed_meanwhile_is_not_used_again(
+    make: Callable[..., Pipeline], data: Path, tmp_path: Path
+) -> None:
+    command = "cat ${{inputs.x}}/a.csv > ${{outputs.made}}; rm ${{inputs.x}}/b.csv || true"
+    for name in ("first", "second", "third"):
+        pipeline = make(name, name=name, spec={"reuse_uri": (tmp_path / "reuse").as_uri()})
+        pipeline.step("one", command, inputs={"x": given(data)}, outputs=MADE)
+        result = here(pipeline)
+        assert text(result) == "1\n2\n"
+        assert (result["reused_from"] is None) == (name != "third")
+
+
 def test_steps_know_what_they_come_after(make: Callable[..., Pipeline], data: Path) -> None:
     pipeline = two_steps(make(), data.as_uri())
     with pytest.raises(IncompleteError, match="needs what step prepare makes, which is not done"):

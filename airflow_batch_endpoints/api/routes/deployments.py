@@ -8,10 +8,9 @@ from airflow_batch_endpoints.api import examples
 from airflow_batch_endpoints.api.auth import MayDeleteDocument, MayEditDocument, MayReadDocument
 from airflow_batch_endpoints.api.requests import Body, DeploymentName, EndpointName, ExpectedDep, etag
 from airflow_batch_endpoints.api.routes.endpoints import named, require_name
-from airflow_batch_endpoints.documents.deployment import ModelDeployment
 from airflow_batch_endpoints.documents.loading import from_data
-from airflow_batch_endpoints.documents.pipeline import PipelineDeployment
 from airflow_batch_endpoints.exceptions import DocumentError, Problem
+from airflow_batch_endpoints.registry.registry import Deployment
 from airflow_batch_endpoints.services.documents import Documents
 from airflow_batch_endpoints.services.resources import StoredDocument
 
@@ -49,8 +48,8 @@ def put_deployment(
 ) -> StoredDocument:
     """Create or update a deployment. Code and models must be URIs; `POST /v1/apply` uploads what lies beside a document."""
     document = from_data(named(body, name=deployment, endpoint_name=endpoint), "body")
-    if not isinstance(document, ModelDeployment | PipelineDeployment):
-        raise DocumentError([Problem("body", "type", "is of a compute; expected model or pipeline")])
+    if not isinstance(document, Deployment):
+        raise DocumentError([Problem("body", "type", "is of no deployment; expected model, pipeline or dag")])
     require_name(document.name, deployment, "name")
     require_name(document.endpoint_name, endpoint, "endpoint_name")
     documents = Documents(caller.actor)

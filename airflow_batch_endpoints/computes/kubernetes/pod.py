@@ -173,7 +173,7 @@ def _at(pod: Any, path: Sequence[str | int]) -> Any:
 def pod_name(endpoint: str, command: str, instance: int | None, step: str | None = None) -> str:
     """Return the name of a pod, short enough for the random end it gets."""
     parts = [endpoint, *([] if step is None else [step[:20]]), command, *([] if instance is None else [str(instance)])]
-    return re.sub(r"[^a-z0-9-]+", "-", "-".join(parts).lower()).strip("-")
+    return re.sub(r"[^a-z0-9]+", "-", "-".join(parts).lower()).strip("-")
 
 
 def label(value: str) -> str:

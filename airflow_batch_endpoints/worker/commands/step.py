@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from airflow_batch_endpoints.exceptions import InputError, UserError
+from airflow_batch_endpoints.exceptions import UserError
 from airflow_batch_endpoints.jobs import environment, shell
 from airflow_batch_endpoints.jobs.pipeline import StepSpec
 from airflow_batch_endpoints.jobs.steps import StepDone
@@ -51,7 +51,7 @@ def _do(work: Step, output_uri: str) -> dict[str, Any]:
         key = work.key(given, found, code)
         reused = work.reuse(key)
         if reused is not None:
-            return work.publish(reused)
+            return reused
         incarnation = secrets.token_hex(4)
         outputs = Outputs(work.spec, output_uri, incarnation, folder / "outputs")
         told_inputs = inputs.have(given, found, _made(folder / "inputs"))
@@ -71,31 +71,33 @@ def _do(work: Step, output_uri: str) -> dict[str, Any]:
         log.info("the command ended well; storing its outputs")
         published = outputs.keep()
         # Other data are looked at again only if that decides something.
-        is_same = _is_same(given if key else inputs.made_by_steps(given), found)
+        are_same = _are_same(given if key else inputs.made_by_steps(given), found)
         return work.publish(
             StepDone(
                 job=work.pipeline.job,
                 step=work.spec.name,
                 incarnation=incarnation,
                 outputs=published,
-                key=key if is_same else None,
+                key=key if are_same else None,
                 seconds=work.seconds,
             )
         )
 
 
-def _is_same(given: inputs.Given, found: Mapping[str, Contents | None]) -> bool:
+def _are_same(given: inputs.Given, found: Mapping[str, Contents | None]) -> bool:
     """Tell whether the inputs are what they were before the command ran.
 
-    :raises UserError: the command has changed the output of another step.
+    :raises UserError: the output of another step is not.
     """
-    try:
-        changed = inputs.changed(found, inputs.look(given))
-    except InputError as error:
-        raise UserError(
-            f"an input changed while the command ran ({error}); a command that writes to an input takes it by mode: download"
-        ) from None
+    changed = [
+        name for name, value in given.items() if isinstance(value, inputs.Data) and not value.is_still(found[name])
+    ]
     for name in changed:
+        if name in inputs.made_by_steps(given):
+            raise UserError(
+                f"input {name} is the output of another step, and was changed while the command ran; a command that writes to an "
+                "input takes it by mode: download"
+            )
         log.warning("input %s changed while the command ran; the outputs will not be used again", name)
     return not changed
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -45,6 +45,13 @@ class Data:
             is_what = "a file" if found.is_file else "a folder"
             raise InputError(f"input {shown(self.uri)} is {is_what}, and the step takes a {self.given.type}")
         return found
+
+    def is_still(self, found: Contents | None) -> bool:
+        """Tell whether what is there is what was there before."""
+        try:
+            return self.look() == found
+        except InputError:
+            return False
 
     def identity(self, found: Contents | None) -> Any | None:
         """Return what the content is known by, as JSON; ``None`` when it is not known.
@@ -145,8 +152,3 @@ def identities(given: Given, found: Mapping[str, Contents | None]) -> dict[str, 
         if isinstance(value, Data) and known[name] is None:
             return None
     return known
-
-
-def changed(before: Mapping[str, Contents | None], after: Mapping[str, Contents | None]) -> Sequence[str]:
-    """Return the names of data that are not what they were."""
-    return [name for name in after if before[name] != after[name]]

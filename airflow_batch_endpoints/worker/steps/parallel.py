@@ -47,7 +47,7 @@ def _plan(work: Step, output_uri: str) -> dict[str, Any]:
     key = _key(work, given)
     reused = work.reuse(key)
     if reused is not None:
-        return {"instances": 0, **work.publish(reused)}
+        return {"instances": 0, **reused}
     # Noted now, for what is scored is what is there now; the first note stands, as the first plan does.
     work.store.create(layout.step_key(work.spec.name), json.dumps({"key": key, "by": secrets.token_hex(4)}).encode())
     return plans.run(_job(work, given, output_uri), submission=work.submission)

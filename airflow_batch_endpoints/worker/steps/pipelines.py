@@ -71,8 +71,9 @@ def _pinned(spec: PipelineSpec, name: str, given: StepInput) -> StepInput:
         check_reach(uri, spec.allowed_input_uris, what=f"input {name}", option="allowed_input_uris")
     is_file = exists(uri, spec.allowed_input_uris)
     if is_file is None:
+        hint = "; a step takes a file or a folder, no pattern" if any(sign in uri for sign in "*?[") else ""
         raise (ModelError if given.type.endswith("_model") else InputError)(
-            f"input {name}: {shown(uri)} does not exist"
+            f"input {name}: {shown(uri)} does not exist{hint}"
         )
     if given.type in ("uri_file", "uri_folder") and is_file != (given.type == "uri_file"):
         raise InputError(

@@ -96,13 +96,13 @@ class Step:
             return None
         return identity.key(self.spec, inputs.identities(given, found), code)
 
-    def reuse(self, key: str | None) -> StepDone | None:
+    def reuse(self, key: str | None) -> dict[str, Any] | None:
         """Publish the outputs of an equal step that has run before, if there is one and nothing forbids it."""
         found = None if self.pipeline.force_rerun else self.finished.find(key)
         if found is None:
             return None
         log.info("step %s: using the outputs of step %s of job %s again", self.spec.name, found.step, found.job)
-        return self.record.publish(taken_from(found, job=self.pipeline.job, step=self.spec.name, seconds=self.seconds))
+        return self.publish(taken_from(found, job=self.pipeline.job, step=self.spec.name, seconds=self.seconds))
 
     def publish(self, done: StepDone) -> dict[str, Any]:
         """Publish, have the step found again by later jobs, and return the result of the command."""

@@ -86,6 +86,14 @@ def test_the_pod_is_the_one_people_reviewed(name: str) -> None:
     assert security.weaknesses(built) == []
 
 
+def test_the_pod_of_a_step_says_which() -> None:
+    name = "outer.A_step_with_a_name_of_no_small_length_" + "x" * 60
+    built = pod.build(reference(compute()), "step", submission="0", step=name)
+    assert built["metadata"]["labels"]["airflow-batch-endpoints/step"] == pod.label(name)
+    assert built["metadata"]["name"] == "flights-outer-a-step-with-a-step"
+    assert built["spec"]["containers"][0]["args"][-2:] == ["--step", name]
+
+
 def test_labels_and_names_fit() -> None:
     for text in ("a", "x" * 300, "manual__2024-01-01T00:00:00+00:00", "ü", "-", "..", "a/b", ""):
         value = pod.label(text)

@@ -10,11 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_batch_endpoints.cli.jobs import _over
-from airflow_batch_endpoints.cli.remote import _body
+from airflow_batch_endpoints.cli.remote import _body, _uploads
+from airflow_batch_endpoints.documents.base import digest
 from airflow_batch_endpoints.documents.invocation import read_invocation
 from airflow_batch_endpoints.documents.job import JobInput, parse_assignments, request_from_conf
 from airflow_batch_endpoints.documents.job_file import load_job_file
-from airflow_batch_endpoints.exceptions import DocumentError
+from airflow_batch_endpoints.documents.loading import load
+from airflow_batch_endpoints.exceptions import DocumentError, UserError
 
 HEART = Path(__file__).parents[2] / "data" / "heart"
 
@@ -145,3 +147,22 @@ def test_a_request_is_the_same_over_rest(conf: dict[str, Any]) -> None:
         here = here.model_copy(update={"input_uri": None})
     assert there == here
     assert sent.name == "job"
+
+
+def test_a_path_that_only_this_machine_knows_is_not_sent() -> None:
+    for conf, place in (
+        ({"input": "raw"}, "--input"),
+        ({"inputs": {"x": {"path": "./raw"}}}, "inputs.x.path"),
+        ({"outputs": {"y": {"path": "out"}}}, "outputs.y.path"),
+    ):
+        with pytest.raises(UserError, match=f"{place} '.*' is a path of this machine"):
+            _body(conf, "job")
+
+
+def test_a_pipeline_is_uploaded_with_its_component_files_and_code(tmp_path: Path) -> None:
+    for kind, name, path in _uploads([HEART / "training-deployment.yml"]):
+        assert kind == ("document" if path.name == "training-deployment.yml" else "file")
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_bytes(path.read_bytes())
+    there = load(tmp_path / "training-deployment.yml", within=tmp_path)
+    assert digest(there) == digest(load(HEART / "training-deployment.yml"))

@@ -181,3 +181,17 @@ def test_metadata_store(tmp_path: Path) -> None:
     done = subprocess.run([sys.executable, "-c", code], env=environment, check=False, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert {check.__name__ for check in contract.CHECKS} <= set(done.stdout.split())
+
+
+def test_an_entry_that_the_index_lost_is_mended() -> None:
+    store = MemoryStore()
+    registry = Registry(store)
+    registry.apply([doc(**ENDPOINT), doc(**DEPLOYMENT)])
+    whole = store.get(INDEX)
+    assert registry.index_entry("flights") == json.loads(str(whole))["flights"]
+    assert not registry.mend_index("flights")
+    # Two tasks wrote at once, and the other one had read the index before.
+    store.write({INDEX: "{}"}, {})
+    assert registry.mend_index("flights")
+    assert store.get(INDEX) == whole
+    assert registry.index_entry("ghost") is None

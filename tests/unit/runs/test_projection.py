@@ -136,3 +136,17 @@ def test_any_said_makes_a_row(said: dict[tuple[str, str], list[Any]], state: str
             assert len(value) <= (getattr(column.type, "length", None) or len(value))
             assert "\0" not in value
             value.encode()
+
+
+@pytest.mark.parametrize(
+    ("conf", "shown"),
+    [
+        ({"input": "file:///in"}, "file:///in"),
+        ({"inputs": {"mode": "x", "data": {"type": "uri_folder", "path": "file:///in"}}}, "file:///in"),
+        ({"inputs": {"mode": {"value": 5}}}, None),
+        ({"inputs": "file:///in"}, None),
+        ({}, None),
+    ],
+)
+def test_the_input_of_a_job_that_is_not_planned_yet(conf: dict[str, Any], shown: str | None) -> None:
+    assert row(dataclasses.replace(facts("queued"), conf=conf))["input"] == shown
