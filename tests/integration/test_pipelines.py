@@ -95,13 +95,13 @@ def test_a_deployment_from_a_job(airflow: RealAirflow) -> None:
 
 def test_the_default_is_switched_and_its_callers_see_nothing(airflow: RealAirflow) -> None:
     airflow.script_endpoint("switched", ECHO)
-    small = str(airflow.inputs("small", 7))
+    data = {"input": {"JobInputType": "UriFolder", "Uri": airflow.inputs("small", 7).as_uri()}}
+    airflow.eventually(lambda: airflow.has_dag("batch_endpoint.switched"))
 
     def call(job: str) -> dict[str, Any]:
-        done = airflow.cli(
-            "invoke", "switched", "--input", small, "--job-name", job, "--wait", "--format", "json"
-        )  # fmt: skip
-        return dict(json.loads(done.stdout))
+        body = {"properties": {"InputData": data, "name": job}}
+        assert airflow.rest("POST", "/v1/endpoints/switched/jobs", json=body).status_code == 201
+        return finish(airflow, "switched", job)
 
     call("by-a-model")
     listing = step(
