@@ -14,10 +14,10 @@ MAX_NAME, MAX_VERSION = 128, 30
 _NAME = rf"[A-Za-z0-9][A-Za-z0-9._-]{{0,{MAX_NAME - 1}}}"
 _VERSION = rf"[A-Za-z0-9][A-Za-z0-9._-]{{0,{MAX_VERSION - 1}}}"
 _ASSET = re.compile(rf"azureml:(?P<name>{_NAME})(?::(?P<version>{_VERSION})|@(?P<label>{_VERSION}))?\Z")
-_WORKSPACE = r"azureml://(?:subscriptions/[^/]+/resource[gG]roups/[^/]+/(?:providers/[^/]+/)?workspaces/[^/]+/)?"
-_IN_STORE = re.compile(rf"{_WORKSPACE}datastores/(?P<store>{_NAME})/paths/(?P<path>[^\0-\x1f\x7f]*)\Z")
+_WORKSPACE = r"azureml://(?:subscriptions/[^/]+/resourcegroups/[^/]+/(?:providers/[^/]+/)?workspaces/[^/]+/)?"
+_IN_STORE = re.compile(rf"{_WORKSPACE}datastores/(?P<store>{_NAME})/paths/(?P<path>[^\0-\x1f\x7f]*)\Z", re.IGNORECASE)
 _OF_WORKSPACE = re.compile(
-    rf"{_WORKSPACE}(?:data|components|environments)/(?P<name>{_NAME})/versions/(?P<version>{_VERSION})\Z"
+    rf"{_WORKSPACE}(?:data|components|environments)/(?P<name>{_NAME})/versions/(?P<version>{_VERSION})\Z", re.IGNORECASE
 )
 
 

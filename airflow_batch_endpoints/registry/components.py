@@ -17,7 +17,7 @@ from airflow_batch_endpoints.documents.component import (
 from airflow_batch_endpoints.documents.component_files import MAX_NESTING
 from airflow_batch_endpoints.documents.deployment import Environment
 from airflow_batch_endpoints.documents.pipeline import PipelineDeployment
-from airflow_batch_endpoints.documents.references import is_reference, parse
+from airflow_batch_endpoints.documents.references import Reference, is_reference, parse
 from airflow_batch_endpoints.exceptions import Problem
 from airflow_batch_endpoints.pipelines.graph import Graph, build
 
@@ -73,6 +73,15 @@ def _named(name: str, change: Change) -> Component | None:
 def environment(given: Environment | None, change: Change) -> Environment | None:
     """Return an environment with the image and the conda file of the asset it names; as it is when there is none."""
     reference = None if given is None else given.reference
+    if (
+        reference is None
+        and given is not None
+        and given.name
+        and given.version
+        and given.image is given.conda_file is None
+    ):
+        # Azure ML's SDK sends a name and a version, also of environments that Azure has and nobody applied here.
+        reference = Reference(given.name, str(given.version))
     found = None if reference is None else change.asset("environment", reference)
     if not isinstance(found, EnvironmentAsset):
         return given

@@ -19,21 +19,32 @@ LONG = "azureml://subscriptions/0/resourcegroups/g/workspaces/w/datastores/lake/
         ("azureml://datastores/disk/paths/a b#c/", "file:///data/a b%23c/"),
         (LONG, "s3://lake/raw/2024/a b"),
         ("https://data.example/in/", "https://data.example/in/"),
+        # What is applied here, and not named by the option.
+        ("azureml://datastores/ocean/paths/2024/", "azureml://datastores/ocean/paths/2024/"),
+        (LONG.replace("lake", "ocean"), "azureml://datastores/ocean/paths/2024/a b"),
+        ("azureml:numbers:1", "azureml:numbers:1"),
+        (f"{Workspace('0', 'g', 'w').id}/data/numbers/versions/1", "azureml:numbers:1"),
     ],
 )
 def test_datastores_are_storage(uri: str, expected: str) -> None:
     assert resolve({"input": uri, "output": uri, "deployment": "blue"}, {}, DATASTORES) == {
         "input": expected, "output": expected, "deployment": "blue",
     }  # fmt: skip
+    named = {"inputs": {"a": {"path": uri, "type": "uri_folder"}, "b": {"value": uri}}}
+    assert resolve(named, {}, DATASTORES)["inputs"] == {
+        "a": {"path": expected, "type": "uri_folder"},
+        "b": {"value": uri},
+    }
 
 
 @pytest.mark.parametrize(
     "uri",
     [
-        "azureml://datastores/ocean/paths/2024", "azureml:numbers:1", "azureml://jobs/x/outputs/score/paths/y",
-        f"{Workspace('0', 'g', 'w').id}/data/numbers/versions/1",
+        "azureml://jobs/x/outputs/score/paths/y",
+        "azureml:no name:1",
+        f"{Workspace('0', 'g', 'w').id}/data/numbers",
     ],
-)  # fmt: skip
+)
 def test_what_stands_for_nothing_is_refused_by_the_name_its_author_knows(uri: str) -> None:
     with pytest.raises(DocumentError) as caught:
         resolve({"input": uri, "output": "s3://lake/out"}, {"input": "properties.inputData.a.uri"}, DATASTORES)

@@ -191,7 +191,6 @@ models = st.one_of(
 )
 environments = st.one_of(
     st.none(),
-    names,
     st.builds(lambda name, version: {"name": name, "version": version}, names, st.sampled_from(["3", 3])),
     st.builds(lambda name: {"image": f"registry.example/{name}:1", "conda_file": {"dependencies": ["python"]}}, names),
     st.builds(lambda name, image: {"image": image, "name": name}, names, names),

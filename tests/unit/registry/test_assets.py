@@ -166,6 +166,16 @@ def test_an_environment_is_kept_as_it_was_when_the_deployment_was_applied(regist
     assert (environment["name"], environment["version"], environment["image"]) == ("env", "2", "python:3.13")
 
 
+def test_an_environment_by_name_and_version_is_one_if_it_is_there(registry: Registry) -> None:
+    """As Azure ML's SDK sends them, also of environments that Azure has."""
+    named = {"name": "env", "version": "1"}
+    put(registry, ENDPOINT, {**MAIN, "environment": named})
+    assert registry.deployment("e", "main").document.model_dump()["environment"]["image"] is None
+    put(registry, ENVIRONMENT)
+    assert put(registry, {**MAIN, "environment": named}) == [("updated", None)]
+    assert registry.deployment("e", "main").document.model_dump()["environment"]["image"] == "python:3.12"
+
+
 def test_assets_leave_the_index_alone(registry: Registry, store: MemoryStore) -> None:
     # Else a task that registers an output could write over what somebody applies meanwhile.
     put(registry, LAKE, HEART, ENVIRONMENT)
