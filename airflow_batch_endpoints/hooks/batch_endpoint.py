@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from http import HTTPStatus
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +14,8 @@ from airflow_batch_endpoints.jobs.naming import dag_id
 from airflow_batch_endpoints.triggers.job import request_cancel, run_state
 
 if TYPE_CHECKING:
+    from airflow.sdk.execution_time.comms import ErrorResponse
+
     from airflow_batch_endpoints.documents.base import Document
     from airflow_batch_endpoints.registry.registry import Registry
 
@@ -91,11 +94,7 @@ class BatchEndpointHook(BaseHook):
             return True
         if answer.error == ErrorType.DAGRUN_ALREADY_EXISTS:
             return False
-        if (
-            "404" in str(answer.detail)
-            or "not_found" in str(answer.detail).lower()
-            or "not found" in str(answer.detail).lower()
-        ):
+        if status_of(answer) == HTTPStatus.NOT_FOUND:
             raise NotFoundError(f"endpoint {endpoint!r} has no DAG; apply its document, or wait until it is parsed")
         raise InfrastructureError(f"job {job!r} could not be started: {answer.error}: {answer.detail}")
 
@@ -132,6 +131,16 @@ class BatchEndpointHook(BaseHook):
     def cancel(self, endpoint: str, job: str, submission: str, reason: str) -> None:
         """Ask the workers of a job's submission to stop."""
         request_cancel(endpoint, job, submission, reason)
+
+
+def status_of(error: ErrorResponse) -> int | None:
+    """Return the HTTP status that the Execution API refused something with, if it was that which refused."""
+    from airflow.sdk.exceptions import ErrorType
+
+    if error.error != ErrorType.API_SERVER_ERROR or not isinstance(error.detail, dict):
+        return None
+    status = error.detail.get("status_code")
+    return status if isinstance(status, int) else None
 
 
 def _load(document: str | Path | dict[str, Any]) -> tuple[Path, Document]:
