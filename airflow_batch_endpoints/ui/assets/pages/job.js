@@ -25,17 +25,22 @@ export function JobView({ endpoint, name, isTab = false }) {
     const isOver = found && ENDED.includes(found.state) && Date.now() - new Date(found.ended ?? 0) > LAST_WORDS;
     return isOver ? null : LIVE;
   });
+  // Storage may be slow or out of reach: then the page does without, and asks less often.
+  const progress = useResource(job.data?.output ? `${address}/progress` : null, (found) => {
+    const isOver = !job.data || ENDED.includes(job.data.state);
+    return isOver ? null : found?.source === "storage" ? 2 * LIVE : 8 * LIVE;
+  });
   const session = useResource(withQuery("/v1/session", { endpoint }));
   return html`<${Show} of=${job} what="This job cannot be shown">${(found) => html`<div class="stack">
     <${Header} job=${found} session=${session.data} isTab=${isTab} onChange=${job.reload} />
-    <${Progress} job=${found} />
+    <${Progress} job=${found} progress=${progress.data} />
     <${Tabs} label="About the job" tabs=${[
       { id: "work", name: "Instances", count: found.instances.length },
       { id: "failures", name: "Failures", count: found.counts.failed },
       { id: "output", name: "Output" },
       { id: "documents", name: "What it ran" },
     ]} panel=${(open) => ({
-      work: () => html`<${Throughput} job=${found} /><${Instances} job=${found} />`,
+      work: () => html`<${Throughput} job=${found} /><${Instances} job=${found} progress=${progress.data} />`,
       failures: () => html`<${Failures} address=${address} job=${found} rights=${session.data?.endpoint} />`,
       output: () => html`<${Output} address=${address} job=${found} />`,
       documents: () => html`<${Documents} address=${address} rights=${session.data?.endpoint} />`,
@@ -90,8 +95,22 @@ function Header({ job, session, isTab, onChange }) {
   </section>`;
 }
 
-function Progress({ job }) {
-  const { listed, succeeded, failed, rows, shards, shards_done: done } = job.counts;
+/** How far a job is: what its run says and what its directory says, whichever is ahead. */
+function counts(job, progress) {
+  const said = job.counts;
+  if (job.state === "Completed" || progress?.source !== "storage") {
+    return said;
+  }
+  const failed = Math.max(said.failed ?? 0, progress.items_failed ?? 0);
+  const ended = Math.max((said.succeeded ?? 0) + (said.failed ?? 0), progress.items_done ?? 0);
+  return {
+    listed: said.listed ?? progress.items, failed, succeeded: ended - failed, rows: Math.max(said.rows ?? 0, progress.rows ?? 0),
+    shards: progress.shards, shards_done: Math.max(said.shards_done ?? 0, progress.shards_done ?? 0),
+  };
+}
+
+function Progress({ job, progress }) {
+  const { listed, succeeded, failed, rows, shards, shards_done: done } = counts(job, progress);
   const share = (part) => `${listed ? (100 * (part ?? 0)) / listed : 0}%`;
   const ended = (succeeded ?? 0) + (failed ?? 0);
   const isOver = ENDED.includes(job.state);
@@ -106,10 +125,12 @@ function Progress({ job }) {
     <dl class="facts">
       <${Fact} label="Succeeded">${number(succeeded)}<//>
       <${Fact} label="Failed">${number(failed)}<//>
+      ${progress?.mini_batches ? html`<${Fact} label="Mini-batches">${progress.mini_batches_done === null ? number(progress.mini_batches) : `${number(progress.mini_batches_done)} of ${number(progress.mini_batches)}`}<//>` : null}
       <${Fact} label="Shards">${done === null || done === undefined ? "–" : `${number(done)} of ${number(shards)}`}<//>
       <${Fact} label="Rows">${number(rows)}<//>
       <${Fact} label="Rows per second">${job.rows_per_second === null ? "–" : number(job.rows_per_second)}<//>
       ${!isOver && html`<${Fact} label="Time left">${job.seconds_left === null ? "–" : duration(job.seconds_left)}<//>`}
     </dl>
+    ${!isOver && progress?.note && html`<p class="body muted small">This is what the run says, a little behind. Its directory tells more, but: ${progress.note}.</p>`}
   </section>`;
 }
