@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
 
 from airflow_batch_endpoints.exceptions import InfrastructureError, NotFoundError, UserError
+
+if TYPE_CHECKING:
+    from airflow.sdk.execution_time.comms import ErrorResponse
 
 
 def start_run(dag_id: str, run_id: str, conf: dict[str, Any], *, resume: bool = False) -> bool:
@@ -30,12 +34,22 @@ def start_run(dag_id: str, run_id: str, conf: dict[str, Any], *, resume: bool = 
         return True
     if answer.error == ErrorType.DAGRUN_ALREADY_EXISTS:
         return False
-    detail = str(answer.detail).lower()
-    if "404" in detail or "not_found" in detail or "not found" in detail:
+    status = status_of(answer)
+    if status == HTTPStatus.NOT_FOUND:
         raise NotFoundError(f"there is no DAG {dag_id!r}")
-    if "'status_code': 400" in detail or "'status_code': 422" in detail:
+    if status in (HTTPStatus.BAD_REQUEST, HTTPStatus.UNPROCESSABLE_ENTITY):
         raise UserError(f"DAG {dag_id!r} cannot be started so: {answer.detail}")
     raise InfrastructureError(f"run {run_id!r} of DAG {dag_id!r} could not be started: {answer.error}: {answer.detail}")
+
+
+def status_of(error: ErrorResponse) -> int | None:
+    """Return the HTTP status that the Execution API refused something with, if it was that which refused."""
+    from airflow.sdk.exceptions import ErrorType
+
+    if error.error != ErrorType.API_SERVER_ERROR or not isinstance(error.detail, dict):
+        return None
+    status = error.detail.get("status_code")
+    return status if isinstance(status, int) else None
 
 
 def is_paused(dag_id: str) -> bool | None:

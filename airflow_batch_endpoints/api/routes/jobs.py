@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query, Request, Response
-from pydantic import AwareDatetime, Field, computed_field
+from pydantic import AfterValidator, AwareDatetime, computed_field
 
 from airflow_batch_endpoints.api import examples
 from airflow_batch_endpoints.api.auth import (
@@ -23,7 +23,8 @@ from airflow_batch_endpoints.documents.invocation import read_invocation
 from airflow_batch_endpoints.jobs.states import JobState
 from airflow_batch_endpoints.runs.table import JobFilter
 from airflow_batch_endpoints.services.jobs import Jobs
-from airflow_batch_endpoints.services.resources import DryRun, Job, JobDetails, JobDocuments, Page
+from airflow_batch_endpoints.services.progress import read_progress
+from airflow_batch_endpoints.services.resources import DryRun, Job, JobDetails, JobDocuments, Page, Progress
 
 router = APIRouter(prefix="/v1", tags=["Jobs"])
 
@@ -77,7 +78,15 @@ RequestId = Annotated[
         description="What a client repeats when it tries again: the same id is the same job, with another body it is a conflict.",
     ),
 ]
-_Moment = Annotated[AwareDatetime, Field(ge=datetime(1970, 1, 2, tzinfo=UTC), le=datetime(9998, 1, 1, tzinfo=UTC))]
+_EARLIEST, _LATEST = datetime(1970, 1, 2, tzinfo=UTC), datetime(9998, 1, 1, tzinfo=UTC)
+
+
+def _within_calendar(moment: datetime) -> datetime:
+    """Return a moment that every database and time zone can hold; no job was created before or after."""
+    return min(max(moment, _EARLIEST), _LATEST)
+
+
+_Moment = Annotated[AwareDatetime, AfterValidator(_within_calendar)]
 _NAME = r"^[^\x00]*$"
 
 
@@ -134,17 +143,15 @@ def list_jobs(
     offset: Offset = 0,
 ) -> Page[JobResource]:
     """List jobs of all endpoints that the caller may read, newest first, also of deleted endpoints."""
-    jobs = Jobs(caller.actor)
-    allowed = caller.readable(jobs.endpoints())
     wanted = JobFilter(
-        endpoints=allowed if endpoint is None else allowed & set(endpoint),
+        endpoints=endpoint,
         deployment=deployment,
         invoker=invoker,
         states=state,
         created_from=created_from,
         created_before=created_before,
     )
-    return _page(jobs.list(wanted, limit=limit, offset=offset))
+    return _page(Jobs(caller.actor).list(wanted, allowed=caller.readable, limit=limit, offset=offset))
 
 
 @router.get("/endpoints/{endpoint}/jobs")
@@ -175,6 +182,12 @@ def list_endpoint_jobs(
 def get_job(caller: MayReadJobs, endpoint: EndpointName, job: JobName) -> JobDetailsResource:
     """Return a job: its state, how far it is, what each of its instances does, and why it failed."""
     return JobDetailsResource(**Jobs(caller.actor).find(endpoint, job).model_dump())
+
+
+@router.get("/endpoints/{endpoint}/jobs/{job}/progress")
+def get_job_progress(caller: MayReadJobs, endpoint: EndpointName, job: JobName) -> Progress:
+    """Return how far a job is and what its instances hold: from its directory in storage, or else from its run."""
+    return read_progress(Jobs(caller.actor), endpoint, job)
 
 
 @router.post("/endpoints/{endpoint}/jobs/{job}/cancel")
