@@ -7,7 +7,7 @@ from airflow.sdk.exceptions import AirflowRuntimeError, ErrorType
 from airflow.sdk.execution_time import task_runner
 from airflow.sdk.execution_time.comms import ErrorResponse, OKResponse
 
-from airflow_batch_endpoints.exceptions import InfrastructureError, NotFoundError
+from airflow_batch_endpoints.exceptions import InfrastructureError, NotFoundError, UserError
 from airflow_batch_endpoints.hooks.batch_endpoint import BatchEndpointHook
 
 
@@ -36,7 +36,7 @@ def refused(status: int, message: str) -> AirflowRuntimeError:
         (refused(404, "Dag with dag_id 'x' gone"), NotFoundError),
         # What a message happens to say decides nothing.
         (refused(500, "worker 404: table not found"), InfrastructureError),
-        (refused(400, "input s3://404/not found"), InfrastructureError),
+        (refused(400, "input s3://404/not found"), UserError),
         (
             AirflowRuntimeError(ErrorResponse(error=ErrorType.GENERIC_ERROR, detail={"error": "404"})),
             InfrastructureError,
