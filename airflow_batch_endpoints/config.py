@@ -102,8 +102,14 @@ OPTIONS: dict[str, dict[str, Any]] = {
         example="2000000000",
         default="500000000",
     ),
+    "storage_conn_id": _option(
+        "Connection with which the API server reads the outputs of jobs from remote storage: one of a provider that opens the "
+        "storage (such as `aws`), or a `generic` one whose extra holds the options of fsspec. Empty: what its environment gives.",
+        example="aws_batch_outputs",
+        default="",
+    ),
     "storage_timeout_seconds": _option(
-        "How long the API server waits for the storage of outputs when it shows previews, dead letters and downloads.",
+        "How long the API server waits for the storage of outputs when it shows progress, previews, dead letters and downloads.",
         type="float",
         example="30",
         default="10",
@@ -210,6 +216,11 @@ class Settings:
     def max_upload_bytes(self) -> int:
         """Most bytes of one upload."""
         return int(_get("max_upload_bytes"))
+
+    @property
+    def storage_conn_id(self) -> str | None:
+        """Connection with which the API server reads outputs from remote storage."""
+        return _get("storage_conn_id").strip() or None
 
     @property
     def storage_timeout_seconds(self) -> float:

@@ -8,7 +8,7 @@ import json
 import os
 from collections.abc import Iterator, Sequence
 from itertools import groupby
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -162,6 +162,24 @@ def encode(plan: Plan) -> tuple[bytes, str]:
     pq.write_table(table, buffer, compression="zstd", use_dictionary=False, column_encoding=encodings)
     content = buffer.getvalue()
     return content, hashlib.sha256(content).hexdigest()[:16]
+
+
+class ShardSize(NamedTuple):
+    """How much a shard is."""
+
+    items: int
+    mini_batches: int
+
+
+def shard_sizes(content: bytes) -> list[ShardSize]:
+    """Return how much each shard of an encoded plan is, without reading what the items are."""
+    table = pq.read_table(io.BytesIO(content), columns=["mini_batch"])
+    shards = json.loads(table.schema.metadata[_METADATA])["shards"]
+    numbers = table["mini_batch"].to_numpy()
+    starts = np.array(shards, np.int64)
+    ends = np.append(starts[1:], len(numbers))
+    batches = numbers[ends - 1] - numbers[starts] + 1 if len(numbers) else starts
+    return [ShardSize(*size) for size in zip((ends - starts).tolist(), batches.tolist(), strict=True)]
 
 
 def read(store: Store, key: str) -> Plan:

@@ -1,7 +1,4 @@
-"""What jobs published, read by the API server: bounded, with a timeout, and only where jobs may write.
-
-The server reads with the access that its own environment has. Where it has none, it says so.
-"""
+"""What jobs published, read by the API server: bounded, with a timeout, and only where jobs may write."""
 
 from __future__ import annotations
 
@@ -10,20 +7,11 @@ import io
 import itertools
 import json
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from concurrent.futures import TimeoutError as FutureTimeoutError
-from typing import Any, BinaryIO, TypeVar
+from typing import Any, BinaryIO
 
-from airflow_batch_endpoints.config import settings
-from airflow_batch_endpoints.exceptions import (
-    BatchEndpointsError,
-    ConflictError,
-    InfrastructureError,
-    NotFoundError,
-    ReachError,
-    UserError,
-)
+from airflow_batch_endpoints.exceptions import ConflictError, NotFoundError, UserError
 from airflow_batch_endpoints.jobs import layout
+from airflow_batch_endpoints.services.directory import read
 from airflow_batch_endpoints.services.jobs import Jobs
 from airflow_batch_endpoints.services.resources import (
     DeadLetterGroup,
@@ -33,8 +21,7 @@ from airflow_batch_endpoints.services.resources import (
     Outputs,
     Preview,
 )
-from airflow_batch_endpoints.storage import open_store
-from airflow_batch_endpoints.storage.reach import check_reach
+from airflow_batch_endpoints.services.storage import bounded, check_output, open_output
 from airflow_batch_endpoints.storage.store import Store
 from airflow_batch_endpoints.storage.uris import join
 
@@ -51,10 +38,6 @@ MAX_COMMITS = 500
 """Commits of a job under way that are searched for dead letters."""
 GROUP_ITEMS = 20
 CHUNK = 1 << 20
-Result = TypeVar("Result")
-
-_readers = ThreadPoolExecutor(max_workers=8, thread_name_prefix="batch-endpoints-storage")
-"""A storage that never answers holds these threads, and no others."""
 
 
 class JobOutputs:
@@ -71,7 +54,7 @@ class JobOutputs:
         if self._job.output is None:
             raise ConflictError(f"job {job!r} has no output yet (state: {self._job.state})")
         self._uri = self._job.output
-        _check_reach(self._uri)
+        check_output(self._uri)
 
     # -- what there is -----------------------------------------------------------------------------------------------
 
@@ -87,7 +70,7 @@ class JobOutputs:
         )
 
     def _manifest(self) -> dict[str, Any]:
-        content = _bounded(lambda: _read(open_store(self._uri), layout.MANIFEST, MAX_MANIFEST))
+        content = bounded(lambda: read(open_output(self._uri), layout.MANIFEST, MAX_MANIFEST))
         manifest = None if content is None else json.loads(content)
         if not isinstance(manifest, dict) or manifest.get("job") != self._job.name:
             raise ConflictError(f"job {self._job.name!r} has published nothing (state: {self._job.state})")
@@ -109,13 +92,13 @@ class JobOutputs:
         if name not in self.names():
             raise NotFoundError(f"job {self._job.name!r} has published no file {ascii(name)[:120]}")
         # Again and with its name: a link may stand there by now.
-        _check_reach(join(self._uri, name))
-        context = _bounded(lambda: open_store(self._uri).reader(name))
-        file = _bounded(context.__enter__)
+        check_output(join(self._uri, name))
+        context = bounded(lambda: open_output(self._uri).reader(name))
+        file = bounded(context.__enter__)
 
         def pieces() -> Iterator[bytes]:
             try:
-                while piece := file.read(CHUNK):
+                while piece := bounded(lambda: file.read(CHUNK)):
                     yield piece
             finally:
                 context.__exit__(None, None, None)
@@ -133,14 +116,14 @@ class JobOutputs:
             reader = readers.get("." + file.name.rpartition(".")[2])
             if reader is None:
                 continue
-            _check_reach(join(self._uri, file.name))
+            check_output(join(self._uri, file.name))
 
-            def read(reader: Callable[..., Any] = reader, name: str = file.name) -> tuple[list[str], list[list[Any]]]:
-                with open_store(self._uri).reader(name) as content:
+            def look(reader: Callable[..., Any] = reader, name: str = file.name) -> tuple[list[str], list[list[Any]]]:
+                with open_output(self._uri).reader(name) as content:
                     columns, found = reader(content, rows + 1)
                     return columns, found
 
-            columns, found = _bounded(read)
+            columns, found = bounded(look)
             return Preview(
                 file=file.name,
                 columns=[_cell(column) for column in columns[:MAX_COLUMNS]],
@@ -156,7 +139,7 @@ class JobOutputs:
 
         :param limit: how many letters the page has at most.
         """
-        content = _bounded(lambda: self._letters(open_store(self._uri)))
+        content = bounded(lambda: self._letters(open_output(self._uri)))
         lines = content[:MAX_LETTERS].splitlines()
         is_cut = len(content) > MAX_LETTERS
         letters = [letter for line in (lines[:-1] if is_cut else lines) if isinstance(letter := json.loads(line), dict)]
@@ -179,7 +162,7 @@ class JobOutputs:
         )
 
     def _letters(self, store: Store) -> bytes:
-        published = _read(store, layout.DEAD_LETTERS, MAX_LETTERS + 1)
+        published = read(store, layout.DEAD_LETTERS, MAX_LETTERS + 1)
         if published is not None:
             return published
         found = b""
@@ -187,45 +170,11 @@ class JobOutputs:
             commit = json.loads(store.read(key) or b"{}")
             part = str(commit.get("dead") or "")
             if part:
-                _check_reach(join(self._uri, part))
-                found += _read(store, part, MAX_LETTERS + 1 - len(found)) or b""
+                check_output(join(self._uri, part))
+                found += read(store, part, MAX_LETTERS + 1 - len(found)) or b""
             if len(found) > MAX_LETTERS:
                 break
         return found
-
-
-def _check_reach(uri: str) -> None:
-    check_reach(uri, settings().allowed_output_uris, what="output", option="allowed_output_uris")
-
-
-def _bounded(read: Callable[[], Result]) -> Result:
-    """Return what a storage answers, if it does in time.
-
-    :raises InfrastructureError: it does not answer, or refuses.
-    """
-    seconds = settings().storage_timeout_seconds
-    future = _readers.submit(read)
-    try:
-        return future.result(timeout=seconds)
-    except FutureTimeoutError:
-        future.cancel()
-        raise InfrastructureError(f"the storage of the output did not answer the API server in {seconds:g} s") from None
-    except (BatchEndpointsError, ReachError):
-        raise
-    except FileNotFoundError:
-        raise NotFoundError("the file is gone from the output") from None
-    except Exception as error:
-        raise InfrastructureError(
-            f"the API server cannot read the output: {type(error).__name__}: {str(error)[:300]}; it needs access of its own to it"
-        ) from error
-
-
-def _read(store: Store, key: str, limit: int) -> bytes | None:
-    try:
-        with store.reader(key) as file:
-            return file.read(limit)
-    except FileNotFoundError:
-        return None
 
 
 def _csv_rows(file: BinaryIO, limit: int) -> tuple[list[str], list[list[Any]]]:

@@ -162,6 +162,61 @@ class JobDetails(Job):
     """An estimate from the items that are done."""
 
 
+class LiveInstance(Resource):
+    """One start of an instance, as the job's directory knows it."""
+
+    instance: int
+    incarnation: str
+    """What tells this start of the instance from others."""
+    state: str
+    """``running``; ``stopped`` or ``finished``: it has let go of everything."""
+    seen: datetime | None = None
+    """When it last gave a sign of life. It gives some only while it holds a shard for long."""
+    working_on: list[int] = []
+    """Shards that it holds."""
+    alone: int | None = None
+    """The item that it tries with nothing else beside it, because that may be what kills workers."""
+    shards_done: int = 0
+
+
+class ShardSpan(Resource):
+    """An attempt at a shard, by the clock of the storage."""
+
+    shard: int
+    attempt: int = 1
+    instance: int | None = None
+    incarnation: str | None = None
+    state: Literal["committed", "held", "lost"]
+    """Its result counts; it is under way; or somebody else has taken the shard over, or the job has ended before."""
+    started: datetime | None = None
+    """``None`` where shards are assigned and not claimed (``distribution: static``)."""
+    ended: datetime | None = None
+
+
+class Progress(Resource):
+    """How far a job is: from its directory in storage, or, where the server cannot read that, from its run."""
+
+    source: Literal["storage", "run"]
+    note: str | None = None
+    """Why it comes from the run."""
+    items: int | None = None
+    items_done: int | None = None
+    items_failed: int | None = None
+    mini_batches: int | None = None
+    mini_batches_done: int | None = None
+    shards: int | None = None
+    shards_done: int | None = None
+    rows: int | None = None
+    rows_per_second: float | None = None
+    seconds_left: float | None = None
+    """An estimate from the items that are done."""
+    instances: list[LiveInstance] = []
+    spans: list[ShardSpan] = []
+    """Newest last."""
+    is_cut: bool = False
+    """Whether there are more spans or instances than these."""
+
+
 class RecentJob(Resource):
     """A job as far as a strip of states needs it."""
 

@@ -6,8 +6,10 @@ import contextlib
 import os
 import secrets
 import shutil
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from typing import BinaryIO
 
 from airflow_batch_endpoints.storage.retries import translate
@@ -79,6 +81,20 @@ class LocalStore:
         except OSError as error:
             raise translate(error, f"listing {self._path(prefix)}") from error
         return sorted(f"{prefix}/{name}" if prefix else name for name in names)
+
+    def times(self, prefix: str) -> dict[str, datetime | None]:
+        """Return the keys directly below a folder with when each was last written."""
+        found: dict[str, datetime | None] = {}
+        for key in self.list(prefix):
+            try:
+                status = os.stat(self._path(key))
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                raise translate(error, f"looking at {self._path(key)}") from error
+            is_folder = stat.S_ISDIR(status.st_mode)
+            found[key] = None if is_folder else datetime.fromtimestamp(status.st_mtime, UTC)
+        return found
 
     def delete(self, key: str) -> None:
         """Delete an object or a folder."""

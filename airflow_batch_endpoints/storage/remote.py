@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import datetime
 from typing import Any, BinaryIO
 
 import fsspec
@@ -11,6 +12,9 @@ import fsspec
 from airflow_batch_endpoints.exceptions import InfrastructureError, UserError
 from airflow_batch_endpoints.storage.retries import retrying
 from airflow_batch_endpoints.storage.uris import shown
+
+_MODIFIED = ("LastModified", "last_modified", "mtime", "updated")
+"""How the file systems call the time an object was last written."""
 
 
 def file_system(uri: str) -> tuple[Any, str]:
@@ -28,10 +32,12 @@ class RemoteStore:
     """Implements :class:`~airflow_batch_endpoints.storage.store.Store` on an object store.
 
     :param uri: of the folder.
+    :param fs: the fsspec file system to use, which must not cache listings; by default, one with the access that the
+        environment gives.
     """
 
-    def __init__(self, uri: str) -> None:
-        self._fs, root = file_system(uri)
+    def __init__(self, uri: str, fs: Any = None) -> None:
+        self._fs, root = file_system(uri) if fs is None else (fs, fs._strip_protocol(uri))
         self._root = root.rstrip("/")
 
     def _path(self, key: str) -> str:
@@ -66,13 +72,26 @@ class RemoteStore:
 
     def list(self, prefix: str) -> list[str]:
         """Return the keys directly below a folder."""
+        return sorted(key for key, _ in self._entries(prefix))
+
+    def times(self, prefix: str) -> dict[str, datetime | None]:
+        """Return the keys directly below a folder with when each was last written."""
+        return {
+            key: next((entry[name] for name in _MODIFIED if isinstance(entry.get(name), datetime)), None)
+            for key, entry in self._entries(prefix)
+        }
+
+    def _entries(self, prefix: str) -> Iterator[tuple[str, dict[str, Any]]]:
         path = self._path(prefix)
         try:
-            found = retrying(f"listing {path}", lambda: self._fs.ls(path, detail=False))
+            found = retrying(f"listing {path}", lambda: self._fs.ls(path, detail=True))
         except FileNotFoundError:
-            return []
-        names = [name.rstrip("/").rsplit("/", 1)[-1] for name in found if name.rstrip("/") != path]
-        return sorted(f"{prefix}/{name}" if prefix else name for name in names)
+            return
+        for entry in found:
+            name = entry["name"].rstrip("/")
+            if name != path:
+                name = name.rsplit("/", 1)[-1]
+                yield (f"{prefix}/{name}" if prefix else name), entry
 
     def delete(self, key: str) -> None:
         """Delete an object or a folder."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
+from datetime import datetime
 from typing import BinaryIO, Protocol
 
 
@@ -33,6 +34,13 @@ class Store(Protocol):
 
     def list(self, prefix: str) -> list[str]:
         """Return the keys directly below the folder ``prefix``, sorted; empty when there is no such folder."""
+        ...
+
+    def times(self, prefix: str) -> dict[str, datetime | None]:
+        """Return the keys directly below the folder ``prefix`` with when each was last written, by the store's clock.
+
+        Folders, and objects of stores that do not say, have ``None``. For people who look, never for a decision.
+        """
         ...
 
     def delete(self, key: str) -> None:

@@ -23,7 +23,8 @@ from airflow_batch_endpoints.documents.invocation import read_invocation
 from airflow_batch_endpoints.jobs.states import JobState
 from airflow_batch_endpoints.runs.table import JobFilter
 from airflow_batch_endpoints.services.jobs import Jobs
-from airflow_batch_endpoints.services.resources import DryRun, Job, JobDetails, JobDocuments, Page
+from airflow_batch_endpoints.services.progress import read_progress
+from airflow_batch_endpoints.services.resources import DryRun, Job, JobDetails, JobDocuments, Page, Progress
 
 router = APIRouter(prefix="/v1", tags=["Jobs"])
 
@@ -175,6 +176,12 @@ def list_endpoint_jobs(
 def get_job(caller: MayReadJobs, endpoint: EndpointName, job: JobName) -> JobDetailsResource:
     """Return a job: its state, how far it is, what each of its instances does, and why it failed."""
     return JobDetailsResource(**Jobs(caller.actor).find(endpoint, job).model_dump())
+
+
+@router.get("/endpoints/{endpoint}/jobs/{job}/progress")
+def get_job_progress(caller: MayReadJobs, endpoint: EndpointName, job: JobName) -> Progress:
+    """Return how far a job is and what its instances hold: from its directory in storage, or else from its run."""
+    return read_progress(Jobs(caller.actor), endpoint, job)
 
 
 @router.post("/endpoints/{endpoint}/jobs/{job}/cancel")
