@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from airflow.api_fastapi.core_api.security import get_user
-from fastapi import Depends, FastAPI
+from fastapi import Depends, FastAPI, Request
 from fastapi.openapi.utils import get_openapi
 from fastapi.responses import JSONResponse
 
@@ -64,8 +64,8 @@ def create_app() -> FastAPI:
         app.include_router(module.router)
 
     @app.get("/openapi.json", include_in_schema=False)
-    def openapi(caller: LoggedIn) -> JSONResponse:
-        return JSONResponse(describe(app))
+    def openapi(caller: LoggedIn, request: Request) -> JSONResponse:
+        return JSONResponse(describe(app, server=request.scope.get("root_path") or PREFIX))
 
     # Constant files, as Airflow's own pages are: what they show is read above, with the caller's login.
     app.mount(PAGES, create_pages())
@@ -74,14 +74,17 @@ def create_app() -> FastAPI:
     return app
 
 
-def describe(app: FastAPI) -> dict[str, Any]:
-    """Return the OpenAPI document."""
+def describe(app: FastAPI, *, server: str = PREFIX) -> dict[str, Any]:
+    """Return the OpenAPI document.
+
+    :param server: path of the application, with that of the Airflow that it is part of.
+    """
     document = get_openapi(
         title=app.title,
         version=app.version,
         description=app.description,
         routes=app.routes,
-        servers=[{"url": PREFIX}],
+        servers=[{"url": server}],
     )
     schemas = document["components"]["schemas"]
     problem = errors.ProblemDetails.model_json_schema(ref_template="#/components/schemas/{model}")

@@ -8,8 +8,10 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -46,6 +48,16 @@ class ApiServer(WithUsers):
 
     database: str | None = None
     data: Path = field(default_factory=Path)
+    address: str | None = None
+    """Where users find it, if that is not where it listens."""
+    options: dict[str, str] = field(default_factory=dict)
+    """More of its environment."""
+    proxy: Any = None
+    """What stands before it, and is told where it listens."""
+
+    @property
+    def url(self) -> str:
+        return self.address or super().url
 
     def environment(self) -> dict[str, str]:
         database = {
@@ -56,10 +68,13 @@ class ApiServer(WithUsers):
             "AIRFLOW__BATCH_ENDPOINTS__AZURE_COMPAT": "True",
             "AIRFLOW__BATCH_ENDPOINTS__AZURE_DATASTORES": f"data={self.data.as_uri()}",
         }
-        return super().environment() | azure | ({name: value for name, value in database.items() if value})
+        set_up = {name: value for name, value in database.items() if value}
+        return super().environment() | azure | set_up | self.options
 
     def start(self) -> None:
         self.write_passwords()
+        if self.proxy is not None:
+            self.proxy.backend = f"http://127.0.0.1:{self.port}"
         self.run("db", "migrate")
         self.start_component("api-server")
         deadline = time.monotonic() + 300
@@ -118,7 +133,9 @@ class ApiServer(WithUsers):
         return (self.data / "in").as_uri()
 
 
-def _server(root: Path, database: str | None) -> Iterator[ApiServer]:
+@contextmanager
+def running(root: Path, database: str | None = None, **facts: Any) -> Iterator[ApiServer]:
+    """Run an API server whose state is below a folder."""
     (root / "data" / "in").mkdir(parents=True)
     (root / "data" / "in" / "0.csv").write_text("0\n")
     server = ApiServer(
@@ -127,6 +144,7 @@ def _server(root: Path, database: str | None) -> Iterator[ApiServer]:
         mlflow_tracking_uri="",
         database=database,
         data=root / "data",
+        **facts,
     )
     try:
         server.start()
@@ -138,13 +156,12 @@ def _server(root: Path, database: str | None) -> Iterator[ApiServer]:
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
     """One on SQLite, for all tests of the session."""
-    yield from _server(tmp_path_factory.mktemp("server"), None)
+    with running(tmp_path_factory.mktemp("server")) as server:
+        yield server
 
 
 @pytest.fixture(scope="session")
 def on_postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
     """One on Postgres."""
-    if postgres.binaries() is None:
-        pytest.skip("Postgres is not installed (Debian: apt-get install postgresql)")
-    with postgres.run() as database:
-        yield from _server(tmp_path_factory.mktemp("postgres"), database)
+    with postgres.run() as database, running(tmp_path_factory.mktemp("postgres"), database) as server:
+        yield server

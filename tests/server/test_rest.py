@@ -8,6 +8,7 @@ import pytest
 
 from tests.clients import body, upload
 from tests.server.conftest import ECHO, ApiServer
+from tests.server.rights import check_rights
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 
@@ -133,35 +134,7 @@ def test_bad_invocations_of_the_cases(server: ApiServer, echo: str, cases: Path)
 
 
 def test_rights(server: ApiServer, echo: str) -> None:
-    endpoint, uri = f"/v1/endpoints/{echo}", server.inputs
-    # What each role gets: (viewer, user, op, admin); nobody gets anything without a login.
-    expected = {
-        ("GET", "/v1/endpoints"): (200, 200, 200, 200),
-        ("GET", endpoint): (200, 200, 200, 200),
-        ("GET", f"{endpoint}/jobs"): (200, 200, 200, 200),
-        ("GET", f"{endpoint}/deployments/main"): (403, 403, 200, 200),
-        ("GET", f"{endpoint}/revisions"): (403, 403, 200, 200),
-        ("PUT", endpoint): (403, 403, 200, 200),
-        ("DELETE", f"{endpoint}/deployments/ghost"): (403, 403, 404, 404),
-        ("GET", "/v1/computes"): (403, 403, 200, 200),
-        ("PUT", "/v1/computes/small"): (403, 403, 201, 200),
-        ("POST", f"{endpoint}/dry-run"): (403, 200, 200, 200),
-        ("GET", "/openapi.json"): (200, 200, 200, 200),
-    }
-    documents = {
-        endpoint: {"description": "x"},
-        "/v1/computes/small": {"type": "local"},
-        f"{endpoint}/dry-run": body(uri),
-    }
-    for (method, path), statuses in expected.items():
-        options = {"json": documents[path]} if method in ("PUT", "POST") else {}
-        found = [
-            server.rest(method, path, role=role, **options).status_code for role in ("viewer", "user", "op", "admin")
-        ]
-        assert tuple(found) == statuses, (method, path)
-        anonymous = server.rest(method, path, role=None, **options)
-        assert (anonymous.status_code, anonymous.json()["status"]) == (401, 401)
-    assert server.rest("POST", f"{endpoint}/jobs", json=body(uri), role="viewer").status_code == 403
+    check_rights(server, echo)
     applied = server.rest("POST", "/v1/apply", files=upload("sneaky", ECHO), role="user")
     assert applied.status_code == 403
     assert server.rest("GET", "/v1/endpoints/sneaky").status_code == 404
