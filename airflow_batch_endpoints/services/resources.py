@@ -387,6 +387,7 @@ class Session(Resource):
 
     user: str
     may_read_computes: bool
+    may_edit_computes: bool = False
     mlflow_uri: str | None = None
     """Address of the MLflow server, if there is one and it holds no credentials."""
     endpoint: EndpointRights | None = None

@@ -57,6 +57,7 @@ PAGES = {
     "endpoints": ("/", "flights"),
     "endpoint": ("/endpoints/flights", "nightly-1"),
     "deployments": ("/endpoints/flights?tab=deployments", "Side by side"),
+    "history": ("/endpoints/flights?tab=history", "created by admin|changed by admin"),
     "use": ("/endpoints/flights?tab=use", "BatchInvokeOperator"),
     "invoke": ("/endpoints/flights/invoke", "Start the job"),
     "job": ("/endpoints/flights/jobs/nightly-1", "10 of 10 items"),
@@ -270,7 +271,7 @@ def test_a_job_from_the_form_to_its_cancellation(visitor: Visitor, pictures: Pat
     page.get_by_role("button", name="Start the job").click()
     expect(page.get_by_text("A whole number from 1 to 1,000")).to_be_visible()
     expect(page.get_by_text("Needed", exact=True)).to_be_visible()
-    page.get_by_label("Instances").fill("1")
+    page.get_by_label("Instances").fill("2")
     page.get_by_label("Input", exact=True).fill("file:///etc")
     expect(page.get_by_text("It would be refused")).to_be_visible()
     # What the server refuses fails to load, and the browser says so.
@@ -283,6 +284,9 @@ def test_a_job_from_the_form_to_its_cancellation(visitor: Visitor, pictures: Pat
     page.wait_for_url("**/jobs/by-hand-1")
     expect(page.locator(".card .state", has_text="Running").first).to_be_visible(timeout=SECONDS * 2000)
     expect(page.locator(".progress")).to_contain_text(re.compile(r"[1-9]\d* of 10 items"), timeout=SECONDS * 2000)
+    expect(page.get_by_role("img", name=re.compile(r"When each shard was worked on: [1-9]"))).to_be_visible()
+    expect(page.get_by_text("Mini-batches")).to_be_visible()
+    expect(page.get_by_role("region", name="Table of instances")).to_contain_text(re.compile(r"shards? \d"))
     page.screenshot(path=pictures / "running-dark.png", full_page=True)
     page.get_by_role("button", name="Cancel the job").click()
     page.get_by_role("dialog").get_by_role("button", name="Cancel the job").click()
@@ -299,6 +303,28 @@ def test_the_default_is_changed_after_a_question(visitor: Visitor) -> None:
         page.get_by_role("button", name="Make it the default").click()
         expect(page.get_by_role("region", name=f"Deployment {name}").get_by_text("Default", exact=True)).to_be_visible()
     assert visitor.airflow.rest("GET", "/v1/endpoints/flights").json()["default"] == "main"
+
+
+def test_a_document_is_rolled_back(visitor: Visitor, pictures: Path) -> None:
+    airflow, page = visitor.airflow, visitor.page(role="op")
+    address = "/v1/endpoints/flights"
+    before = airflow.rest("GET", address).json()
+    changed = airflow.rest("PUT", address, json={"description": EVIL, "tags": {"team": "nobody"}})
+    assert changed.status_code == 200, changed.text
+    visitor.go(page, "/endpoints/flights?tab=history")
+    expect(page.locator(".diff .plus").first).to_contain_text("onerror=window.hacked=1")
+    page.screenshot(path=pictures / "history-light.png", full_page=True)
+    page.get_by_role("button", name=f"Roll back to {before['revision']}").click()
+    page.get_by_role("dialog").get_by_role("button", name="Roll back").click()
+    expect(page.locator(".revisions li").first).to_contain_text("by op")
+    expect(page.locator(".revisions li").first.get_by_text("Now")).to_be_visible()
+    after = airflow.rest("GET", address).json()
+    assert (after["description"], after["revision"], after["updated_by"]) == (
+        before["description"], before["revision"], "op",
+    )  # fmt: skip
+    page.get_by_label("Of which document").select_option("main")
+    expect(page.get_by_role("region", name="History of main")).to_contain_text("created by admin")
+    assert page.evaluate("window.hacked") is None
 
 
 def test_what_one_may_not_do_is_not_offered(visitor: Visitor) -> None:

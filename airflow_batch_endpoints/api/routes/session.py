@@ -28,6 +28,7 @@ def get_session(
     return Session(
         user=caller.actor.name,
         may_read_computes=caller.may_computes("GET"),
+        may_edit_computes=caller.may_computes("PUT"),
         mlflow_uri=settings().public_mlflow_tracking_uri,
         endpoint=None if endpoint is None else _rights(caller, endpoint),
     )

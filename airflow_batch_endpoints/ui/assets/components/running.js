@@ -4,6 +4,7 @@ import { ago, duration, moment, number } from "../lib/format.js";
 import { html, useEffect, useRef, useState } from "../lib/html.js";
 import { ENDED, State, tone } from "./basics.js";
 import { Chart, clock } from "./charts.js";
+import { ShardTimeline } from "./shards.js";
 
 const STAGES = {
   model: [
@@ -69,20 +70,34 @@ export function Throughput({ job }) {
       label=${`Rows per second, now ${rate(samples.at(-1).speed)}`} /></div></figure>`;
 }
 
+/** What the starts of an instance hold now, as the job's directory knows it. */
+function Work({ live }) {
+  const held = live.filter((entry) => entry.working_on.length);
+  if (!held.length) {
+    return "–";
+  }
+  return held.map((entry) => {
+    const shards = entry.working_on.length === 1 ? `shard ${entry.working_on[0]}` : `shards ${entry.working_on.slice(0, 6).join(", ")}${entry.working_on.length > 6 ? " …" : ""}`;
+    return html`<div key=${entry.incarnation} title=${entry.seen ? `last sign of life ${moment(entry.seen)}` : undefined}>${shards}${entry.alone === null ? "" : `; item ${entry.alone} alone, for it may be what kills workers`}</div>`;
+  });
+}
+
 /** The instances of a job: when each worked, and what it has done. */
-export function Instances({ job, instances = job.instances, task = "score", title = "Instances" }) {
+export function Instances({ job, progress, instances = job.instances, task = "score", title = "Instances" }) {
   if (!instances.length) {
     return html`<p class="card empty">No instance has started yet.</p>`;
   }
+  const isLive = progress?.source === "storage" && !ENDED.includes(job.state);
   return html`<section class="card" aria-label=${title}>
     <header><h2>${title}</h2><span class="muted">${instances.length}</span></header>
-    <div class="body"><${Timeline} instances=${instances} title=${title} /></div>
+    <div class="body">${progress?.spans.length ? html`<${ShardTimeline} progress=${progress} />` : html`<${Timeline} instances=${instances} title=${title} />`}</div>
     <div class="scroll" tabindex="0" role="region" aria-label=${`Table of ${title}`}><table class="jobs">
-      <thead><tr><th>Instance</th><th>State</th><th>Where</th><th>Started</th><th class="number">Tries</th><th class="number">Shards</th><th class="number">Succeeded</th><th class="number">Failed</th><th class="number">Rows</th><th>Log</th></tr></thead>
+      <thead><tr><th>Instance</th><th>State</th><th>Where</th>${isLive && html`<th>Works on</th>`}<th>Started</th><th class="number">Tries</th><th class="number">Shards</th><th class="number">Succeeded</th><th class="number">Failed</th><th class="number">Rows</th><th>Log</th></tr></thead>
       <tbody>${instances.map((instance) => html`<tr key=${instance.instance}>
         <th scope="row">${instance.instance}</th>
         <td><${State} state=${instance.state} /></td>
         <td data-label="on">${[instance.compute, instance.host].filter(Boolean).join(", ") || "–"}${instance.error && html`<div class="small" title=${instance.error}>${instance.error}</div>`}</td>
+        ${isLive && html`<td data-label="works on"><${Work} live=${progress.instances.filter((entry) => entry.instance === instance.instance)} /></td>`}
         <td data-label="started" class="nowrap" title=${moment(instance.started)}>${instance.started ? ago(instance.started) : "–"}</td>
         <td class="number" data-label="tries">${instance.tries}</td>
         <td class="number" data-label="shards">${number(instance.shards_done)}</td>

@@ -1,9 +1,10 @@
 // Where jobs run.
 import { Code, Fact, Loading, Problem, Show } from "../components/basics.js";
+import { Revisions } from "../components/revisions.js";
 import { Layout } from "../components/layout.js";
-import { useResource } from "../lib/api.js";
+import { path, useResource } from "../lib/api.js";
 import { moment } from "../lib/format.js";
-import { html } from "../lib/html.js";
+import { html, useState } from "../lib/html.js";
 import { yaml } from "../lib/yaml.js";
 
 export function ComputesPage() {
@@ -17,12 +18,15 @@ export function ComputesPage() {
         ? html`<${Problem} error=${session.error} />`
         : !session.data
           ? html`<${Loading} />`
-          : html`<${Show} of=${computes} what="The computes cannot be read">${(found) => found.map((compute) => html`<${Compute} key=${compute.name} compute=${compute} />`)}<//>`}
+          : html`<${Show} of=${computes} what="The computes cannot be read">${(found) => found.map((compute) => html`<${Compute} key=${compute.name} compute=${compute} mayEdit=${session.data.may_edit_computes} onChange=${computes.reload} />`)}<//>`}
   <//>`;
 }
 
-const Compute = ({ compute }) => html`<section class="card" aria-label=${`Compute ${compute.name}`}>
-  <header><div class="heading"><h2>${compute.name}</h2>${compute.document && html`<span class="tag">${compute.document.type}</span>`}</div></header>
+function Compute({ compute, mayEdit, onChange }) {
+  const [isOpen, setIsOpen] = useState(false);
+  return html`<section class="card" aria-label=${`Compute ${compute.name}`}>
+  <header><div class="heading"><h2>${compute.name}</h2>${compute.document && html`<span class="tag">${compute.document.type}</span>`}</div>
+    ${compute.updated_by && html`<div class="actions"><button type="button" aria-expanded=${String(isOpen)} aria-label=${`History of ${compute.name}`} onClick=${() => setIsOpen(!isOpen)}>History</button></div>`}</header>
   ${compute.error
     ? html`<div class="body"><${Problem} error=${{ message: compute.error }} what="Its document cannot be read" /></div>`
     : html`<dl class="facts">
@@ -31,4 +35,6 @@ const Compute = ({ compute }) => html`<section class="card" aria-label=${`Comput
         ${!compute.updated_by && html`<${Fact} label="Document">built in, until one of this name is applied<//>`}
       </dl>
       <${Code} text=${yaml(compute.document)} label=${`document of ${compute.name}`} />`}
-</section>`;
+</section>
+${isOpen && html`<${Revisions} address=${path`/v1/computes/${compute.name}`} name=${compute.name} mayEdit=${mayEdit} why="Needs the right to edit Connections" onChange=${onChange} />`}`;
+}

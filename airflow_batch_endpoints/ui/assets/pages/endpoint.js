@@ -2,6 +2,7 @@
 import { Code, Confirm, Copy, Fact, Link, Loading, Problem, Show, Tabs } from "../components/basics.js";
 import { Chart, lastDays } from "../components/charts.js";
 import { JobTable, Strip } from "../components/jobs.js";
+import { Revisions } from "../components/revisions.js";
 import { Layout } from "../components/layout.js";
 import { airflow, openInAirflow } from "../lib/airflow.js";
 import { path, send, useResource, withQuery } from "../lib/api.js";
@@ -19,7 +20,7 @@ export function EndpointPage({ endpoint: name }) {
   const endpoint = useResource(path`/v1/endpoints/${name}`, () => LIVE);
   const session = useResource(withQuery("/v1/session", { endpoint: name }));
   const rights = session.data?.endpoint;
-  const tabs = [{ id: "overview", name: "Overview" }, { id: "deployments", name: "Deployments" }, { id: "use", name: "Use it" }];
+  const tabs = [{ id: "overview", name: "Overview" }, { id: "deployments", name: "Deployments" }, { id: "history", name: "History" }, { id: "use", name: "Use it" }];
   return html`<${Layout} title=${name} section="Endpoints" crumbs=${[["Endpoints", "/"], [name]]}>
     <${Show} of=${endpoint} what="This endpoint cannot be shown">${(found) => html`
       <${Header} endpoint=${found} rights=${rights} />
@@ -27,6 +28,7 @@ export function EndpointPage({ endpoint: name }) {
       <${Tabs} label="About the endpoint" tabs=${tabs} panel=${(open) => ({
         overview: () => html`<${Activity} name=${name} /><${JobTable} endpoint=${name} deployments=${found.deployments.map((entry) => entry.name)} />`,
         deployments: () => html`<${Deployments} endpoint=${found} rights=${rights} onChange=${endpoint.reload} />`,
+        history: () => html`<${History} endpoint=${found} rights=${rights} onChange=${endpoint.reload} />`,
         use: () => html`<${Use} endpoint=${found} />`,
       })[open]()} />
     `}<//>
@@ -159,6 +161,26 @@ function Comparison({ deployments, base }) {
         </tr>`)}</tbody></table>` : html`<p class="empty">Their documents say the same.</p>`}
     </div>
   </section>`;
+}
+
+// -- history ----------------------------------------------------------------------------------------------------------
+
+function History({ endpoint, rights, onChange }) {
+  const [chosen, setChosen] = useState("");
+  const isThere = endpoint.deployments.some((entry) => entry.name === chosen);
+  if (!rights) {
+    return html`<${Loading} />`;
+  }
+  if (!rights.may_read_documents) {
+    return html`<div class="notice"><strong>You may not see the documents.</strong><span>Reading them needs the right to read Variables.</span></div>`;
+  }
+  const address = isThere ? path`/v1/endpoints/${endpoint.name}/deployments/${chosen}` : path`/v1/endpoints/${endpoint.name}`;
+  return html`
+    <div class="actions"><select aria-label="Of which document" class="search" value=${chosen} onChange=${(event) => setChosen(event.currentTarget.value)}>
+      <option value="">The endpoint itself</option>
+      ${endpoint.deployments.map((entry) => html`<option key=${entry.name} value=${entry.name}>${`Deployment ${entry.name}`}</option>`)}
+    </select></div>
+    <${Revisions} key=${address} address=${address} name=${isThere ? chosen : endpoint.name} mayEdit=${rights.may_edit_documents} why="Needs the right to edit Variables" onChange=${onChange} />`;
 }
 
 // -- using it ---------------------------------------------------------------------------------------------------------

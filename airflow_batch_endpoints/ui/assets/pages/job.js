@@ -26,17 +26,22 @@ export function JobView({ endpoint, name, isTab = false }) {
     const isOver = found && ENDED.includes(found.state) && Date.now() - new Date(found.ended ?? 0) > LAST_WORDS;
     return isOver ? null : LIVE;
   });
+  // Storage may be slow or out of reach: then the page does without, and asks less often.
+  const progress = useResource(job.data?.output && job.data.deployment_type === "model" ? `${address}/progress` : null, (found) => {
+    const isOver = !job.data || ENDED.includes(job.data.state);
+    return isOver ? null : found?.source === "storage" ? 2 * LIVE : 8 * LIVE;
+  });
   const session = useResource(withQuery("/v1/session", { endpoint }));
   return html`<${Show} of=${job} what="This job cannot be shown">${(found) => html`<div class="stack">
     <${Header} job=${found} session=${session.data} isTab=${isTab} onChange=${job.reload} />
-    <${Progress} job=${found} />
+    <${Progress} job=${found} progress=${progress.data} />
     <${Tabs} label="About the job" tabs=${[
       WORK[found.deployment_type](found),
       found.deployment_type === "model" && { id: "failures", name: "Failures", count: found.counts.failed },
       { id: "output", name: "Output" },
       { id: "documents", name: "What it ran" },
     ]} panel=${(open) => ({
-      work: () => html`<${Work} job=${found} />`,
+      work: () => html`<${Work} job=${found} progress=${progress.data} />`,
       failures: () => html`<${Failures} address=${address} job=${found} rights=${session.data?.endpoint} />`,
       output: () => html`<${Output} address=${address} job=${found} />`,
       documents: () => html`<${Documents} address=${address} rights=${session.data?.endpoint} />`,
@@ -50,11 +55,11 @@ const WORK = {
   dag: () => ({ id: "work", name: "Run" }),
 };
 
-function Work({ job }) {
+function Work({ job, progress }) {
   if (job.deployment_type === "pipeline") {
     return html`<${Steps} job=${job} />`;
   }
-  return job.deployment_type === "dag" ? html`<${OtherRun} job=${job} />` : html`<${Throughput} job=${job} /><${Instances} job=${job} />`;
+  return job.deployment_type === "dag" ? html`<${OtherRun} job=${job} />` : html`<${Throughput} job=${job} /><${Instances} job=${job} progress=${progress} />`;
 }
 
 function Header({ job, session, isTab, onChange }) {
@@ -105,9 +110,23 @@ function Header({ job, session, isTab, onChange }) {
   </section>`;
 }
 
-const Progress = ({ job }) => html`<section class="card" aria-label="Progress">
+/** How far a job is: what its run says and what its directory says, whichever is ahead. */
+function counts(job, progress) {
+  const said = job.counts;
+  if (job.state === "Completed" || progress?.source !== "storage") {
+    return said;
+  }
+  const failed = Math.max(said.failed ?? 0, progress.items_failed ?? 0);
+  const ended = Math.max((said.succeeded ?? 0) + (said.failed ?? 0), progress.items_done ?? 0);
+  return {
+    listed: said.listed ?? progress.items, failed, succeeded: ended - failed, rows: Math.max(said.rows ?? 0, progress.rows ?? 0),
+    shards: progress.shards, shards_done: Math.max(said.shards_done ?? 0, progress.shards_done ?? 0),
+  };
+}
+
+const Progress = ({ job, progress }) => html`<section class="card" aria-label="Progress">
   <${Stages} job=${job} />
-  ${job.deployment_type === "model" && html`<${ItemProgress} job=${job} />`}
+  ${job.deployment_type === "model" && html`<${ItemProgress} job=${job} progress=${progress} />`}
   ${job.deployment_type === "pipeline" && html`<${StepProgress} steps=${job.steps} />`}
 </section>`;
 
@@ -127,8 +146,8 @@ function StepProgress({ steps }) {
     </div>`;
 }
 
-function ItemProgress({ job }) {
-  const { listed, succeeded, failed, rows, shards, shards_done: done } = job.counts;
+function ItemProgress({ job, progress }) {
+  const { listed, succeeded, failed, rows, shards, shards_done: done } = counts(job, progress);
   const ended = (succeeded ?? 0) + (failed ?? 0);
   const isOver = ENDED.includes(job.state);
   return html`<div class="progress">
@@ -139,9 +158,11 @@ function ItemProgress({ job }) {
     <dl class="facts">
       <${Fact} label="Succeeded">${number(succeeded)}<//>
       <${Fact} label="Failed">${number(failed)}<//>
+      ${progress?.mini_batches ? html`<${Fact} label="Mini-batches">${progress.mini_batches_done === null ? number(progress.mini_batches) : `${number(progress.mini_batches_done)} of ${number(progress.mini_batches)}`}<//>` : null}
       <${Fact} label="Shards">${done === null || done === undefined ? "–" : `${number(done)} of ${number(shards)}`}<//>
       <${Fact} label="Rows">${number(rows)}<//>
       <${Fact} label="Rows per second">${job.rows_per_second === null ? "–" : number(job.rows_per_second)}<//>
       ${!isOver && html`<${Fact} label="Time left">${job.seconds_left === null ? "–" : duration(job.seconds_left)}<//>`}
-    </dl>`;
+    </dl>
+    ${!isOver && progress?.note && html`<p class="body muted small">This is what the run says, a little behind. Its directory tells more, but: ${progress.note}.</p>`}`;
 }
