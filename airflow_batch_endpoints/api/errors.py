@@ -11,6 +11,7 @@ from fastapi.responses import JSONResponse
 from pydantic import BaseModel
 from sqlalchemy.exc import SQLAlchemyError
 from starlette.exceptions import HTTPException
+from starlette.routing import Match, Route
 
 from airflow_batch_endpoints import exceptions
 from airflow_batch_endpoints.api.auth import record_refusal
@@ -109,6 +110,8 @@ def install(app: FastAPI) -> None:
         headers: dict[str, Any] = dict(error.headers or {})
         if error.status_code == 401:
             headers.setdefault("WWW-Authenticate", "Bearer")
+        if error.status_code == 405:
+            headers["Allow"] = ", ".join(sorted(_methods(request)))
         return problem(error.status_code, str(error.detail), headers=headers)
 
     @app.exception_handler(SQLAlchemyError)
@@ -122,6 +125,16 @@ def install(app: FastAPI) -> None:
     def unexpected(request: Request, error: Exception) -> JSONResponse:
         log.error("%s %s failed", request.method, request.url.path, exc_info=error)
         return problem(500, "this is an error of the server; its log says more")
+
+
+def _methods(request: Request) -> set[str]:
+    """Return the methods of all routes of a path; the framework knows only those of the first."""
+    return {
+        method
+        for route in request.app.routes
+        if isinstance(route, Route) and route.matches(request.scope)[0] != Match.NONE
+        for method in route.methods or ()
+    }
 
 
 def _record(request: Request, why: str) -> None:

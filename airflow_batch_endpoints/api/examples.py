@@ -144,6 +144,7 @@ APPLY_BODY = {
                     "properties": {
                         "document": {
                             "type": "array",
+                            "minItems": 1,
                             "items": {"type": "string", "contentMediaType": "application/octet-stream"},
                             "description": "YAML documents. The file name of a part is its path in the upload.",
                         },

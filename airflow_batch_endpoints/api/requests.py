@@ -20,7 +20,6 @@ from airflow_batch_endpoints.api.errors import problem
 from airflow_batch_endpoints.config import settings
 from airflow_batch_endpoints.documents.json_text import parse_json
 from airflow_batch_endpoints.documents.loading import parse
-from airflow_batch_endpoints.exceptions import UserError
 from airflow_batch_endpoints.registry.registry import Expected
 from airflow_batch_endpoints.services.resources import AssetKind
 
@@ -39,17 +38,21 @@ JobName = Annotated[str, Path(pattern=JOB_PATTERN, description="Name of the job,
 RevisionDigest = Annotated[str, Path(pattern=REVISION_PATTERN, description="Revision of the document.")]
 Limit = Annotated[int, Query(ge=1, le=200, description="How many at most.")]
 Offset = Annotated[int, Query(ge=0, le=10**9, description="How many to leave out first.")]
+_CONDITION = r'^(\*|(W/)?"[^"]*"( *, *(W/)?"[^"]*")*)$'
 _TAG = re.compile(r'\s*"([^"]*)"\s*\Z')
 
 
 def _expected(
     if_match: Annotated[
-        str | None, Header(description="Change it only if it is still this revision: its `ETag`, or `*` for any.")
+        str | None,
+        Header(
+            pattern=_CONDITION, description="Change it only if it is still this revision: its `ETag`, or `*` for any."
+        ),
     ] = None,
-    if_none_match: Annotated[str | None, Header(description="`*`: only if it does not exist yet.")] = None,
+    if_none_match: Annotated[
+        str | None, Header(pattern=r"^\*$", description="`*`: only if it does not exist yet.")
+    ] = None,
 ) -> Expected:
-    if if_none_match is not None and if_none_match.strip() != "*":
-        raise UserError('If-None-Match: expected "*", which makes a document only if there is none')
     exists = False if if_none_match is not None else None
     if if_match is None:
         return Expected(exists=exists)

@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
 
+from airflow_batch_endpoints.cli import profiles
 from airflow_batch_endpoints.exceptions import UserError
 from airflow_batch_endpoints.jobs.states import JobState
 from airflow_batch_endpoints.services.resources import (
@@ -23,7 +24,7 @@ from airflow_batch_endpoints.services.resources import (
     StoredDocument,
 )
 
-SERVER = "BATCH_ENDPOINTS_SERVER"
+SERVER, PROFILE = "BATCH_ENDPOINTS_SERVER", "BATCH_ENDPOINTS_PROFILE"
 TOKEN = "BATCH_ENDPOINTS_TOKEN"  # noqa: S105 - the name of a variable
 USERNAME, PASSWORD = "BATCH_ENDPOINTS_USERNAME", "BATCH_ENDPOINTS_PASSWORD"
 
@@ -161,26 +162,44 @@ class Backend(Protocol):
 
 
 def choose(args: Any) -> Backend:
-    """Return what a command works on: the server that is named, else the Airflow of this machine.
+    """Return what a command works on: the server or profile that is named, else the Airflow of this machine.
+
+    What the command line says goes before what the environment says.
 
     :raises UserError: neither is there.
     """
-    server = args.server or os.environ.get(SERVER)
+    server, token_file = _server(args)
     if server:
         from airflow_batch_endpoints.cli.remote import ServerBackend
 
-        return ServerBackend(server, token=_token(args))
+        return ServerBackend(server, token=_token(token_file))
     if find_spec("airflow") is None:
-        raise UserError(f"Airflow is not installed here; name a server with --server URL or {SERVER}")
+        raise UserError(f"Airflow is not installed here; name a server with --server URL, --profile NAME or {SERVER}")
     from airflow_batch_endpoints.cli.here import AirflowBackend
 
     return AirflowBackend()
 
 
-def _token(args: Any) -> str | None:
-    if args.token_file:
-        try:
-            return Path(args.token_file).read_text().strip()
-        except (OSError, UnicodeDecodeError) as error:
-            raise UserError(f"--token-file {args.token_file}: {error}") from None
-    return os.environ.get(TOKEN) or None
+def _server(args: Any) -> tuple[str | None, Path | None]:
+    """Return the server to work on, if any, and the file with its token, if one is named."""
+    if args.server and args.profile:
+        raise UserError("--server and --profile both name a server; give one")
+    token_file = Path(args.token_file) if args.token_file else None
+    server = args.server or (None if args.profile else os.environ.get(SERVER))
+    if server:
+        return server, token_file
+    name = args.profile or os.environ.get(PROFILE)
+    if not name:
+        return None, None
+    profile = profiles.load(name)
+    return profile.server, token_file or profile.token_file
+
+
+def _token(file: Path | None) -> str | None:
+    """Return the token in a file, or that of the environment: a file is a server's own, the environment anybody's."""
+    if file is None:
+        return os.environ.get(TOKEN) or None
+    try:
+        return file.read_text().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"the token file {file} cannot be read: {error}") from None

@@ -69,12 +69,20 @@ SERVER = Arg(
     help="Address of an Airflow server to work on, instead of the Airflow of this machine; BATCH_ENDPOINTS_SERVER says the same",
     metavar="URL",
 )
+PROFILE = Arg(
+    ("--profile",),
+    help="The server of this name in the file of profiles; BATCH_ENDPOINTS_PROFILE says the same",
+    metavar="NAME",
+)
 TOKEN_FILE = Arg(
     ("--token-file",),
     help="File with a token of that server; BATCH_ENDPOINTS_TOKEN, or BATCH_ENDPOINTS_USERNAME and BATCH_ENDPOINTS_PASSWORD, do "
     "as well",
     metavar="FILE",
 )
+
+WHERE = (SERVER, PROFILE, TOKEN_FILE)
+"""Which Airflow a command works on; every command takes them."""
 
 APPLY = Command(
     name="apply",
@@ -377,7 +385,7 @@ def get_cli_commands() -> list[CLICommand]:
     from airflow.cli.cli_config import Arg as AirflowArg
 
     def action(command: Command) -> ActionCommand:
-        args = [AirflowArg(arg.flags, **arg.options) for arg in (*command.args, SERVER, TOKEN_FILE)]
+        args = [AirflowArg(arg.flags, **arg.options) for arg in (*command.args, *WHERE)]
         return ActionCommand(command.name, command.help, command, args, command.description)
 
     def either(entry: Command | Group) -> CLICommand:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from airflow_batch_endpoints import __version__
-from airflow_batch_endpoints.cli.definition import COMMANDS, HELP, NAME, SERVER, TOKEN_FILE, Command, Group
+from airflow_batch_endpoints.cli.definition import COMMANDS, HELP, NAME, WHERE, Command, Group
 
 
 def parser() -> argparse.ArgumentParser:
@@ -26,7 +26,7 @@ def _add(parent: argparse.ArgumentParser, entries: Sequence[Command | Group]) ->
             _add(commands.add_parser(entry.name, help=entry.help, description=entry.help), entry.commands)
             continue
         command = commands.add_parser(entry.name, help=entry.help, description=entry.description or entry.help)
-        for argument in (*entry.args, SERVER, TOKEN_FILE):
+        for argument in (*entry.args, *WHERE):
             command.add_argument(*argument.flags, **argument.options)
         command.set_defaults(command=entry)
 

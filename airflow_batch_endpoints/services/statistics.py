@@ -6,7 +6,10 @@ from collections import defaultdict
 from collections.abc import Collection
 from datetime import UTC, datetime, timedelta
 
-from sqlalchemy import select
+from airflow.utils.sqlalchemy import get_dialect_name
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+from sqlalchemy.sql import ColumnElement
 
 from airflow_batch_endpoints.database.models import JobRow
 from airflow_batch_endpoints.database.session import open_session
@@ -22,23 +25,31 @@ def statistics_of(endpoints: Collection[str], *, days: int = 30) -> dict[str, St
     :param days: how many days back, at most :data:`MAX_DAYS`.
     """
     since = datetime.now(UTC) - timedelta(days=min(days, MAX_DAYS))
-    columns = (JobRow.endpoint, JobRow.state, JobRow.ended_at, JobRow.listed, JobRow.failed, JobRow.rows)
     sums: dict[str, dict[str, dict[str, int]]] = {
         endpoint: defaultdict(lambda: defaultdict(int)) for endpoint in endpoints
     }
     with open_session() as session:
         table.refresh(session)
-        for row in session.execute(
-            select(*columns).where(
-                JobRow.endpoint.in_(endpoints), JobRow.created_at >= since, JobRow.ended_at.is_not(None)
-            )
-        ):
-            day = sums[row.endpoint][row.ended_at.astimezone(UTC).date().isoformat()]
-            day[row.state.lower()] += 1
-            day["items"] += row.listed or 0
-            day["items_failed"] += row.failed or 0
-            day["rows"] += row.rows or 0
+        day = _day(session)
+        amounts = (func.count(), *(func.sum(column) for column in (JobRow.listed, JobRow.failed, JobRow.rows)))
+        query = (
+            select(JobRow.endpoint, day, JobRow.state, *amounts)
+            .where(JobRow.endpoint.in_(endpoints), JobRow.created_at >= since, JobRow.ended_at.is_not(None))
+            .group_by(JobRow.endpoint, day, JobRow.state)
+        )
+        for endpoint, date, state, *found in session.execute(query):
+            entry = sums[endpoint][str(date)]
+            for name, amount in zip((state.lower(), "items", "items_failed", "rows"), found, strict=True):
+                entry[name] += int(amount or 0)
     return {
         endpoint: Statistics(days=[Day(day=day, **counts) for day, counts in sorted(found.items())])
         for endpoint, found in sums.items()
     }
+
+
+def _day(session: Session) -> ColumnElement[str]:
+    """Return the day (UTC) on which a job ended, such as ``2024-01-31``."""
+    if get_dialect_name(session) == "postgresql":
+        return func.to_char(func.timezone("UTC", JobRow.ended_at), "YYYY-MM-DD")
+    # The others keep times in UTC, without a zone.
+    return func.date(JobRow.ended_at)

@@ -6,8 +6,6 @@ import json
 import os
 import shutil
 import socket
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -19,23 +17,12 @@ import pytest
 from playwright.sync_api import expect, sync_playwright
 
 from tests.clients import body
+from tests.server import jobs
 from tests.server.conftest import ApiServer, running
-from tests.worker.conftest import Job
 
 pytestmark = [pytest.mark.integration, pytest.mark.extended, pytest.mark.timeout(900)]
 PREFIX = "/team/airflow"
 HOP = ("connection", "transfer-encoding", "content-encoding", "content-length", "keep-alive")
-PLANNED = """
-import json, sys
-from airflow.models.dagrun import DagRun
-from airflow.models.xcom import XComModel
-from airflow.utils.session import create_session
-from sqlalchemy import select
-with create_session() as session:
-    run = session.scalar(select(DagRun).where(DagRun.dag_id == sys.argv[1], DagRun.run_id == sys.argv[2]))
-    XComModel.set(key="job", value=json.loads(sys.argv[3]), task_id="plan", dag_id=run.dag_id, run_id=run.run_id, session=session)
-    session.execute(DagRun.__table__.update().where(DagRun.id == run.id).values(state="running"))
-"""
 
 
 class Proxy:
@@ -176,40 +163,11 @@ def test_several_processes_start_a_job_once(behind: ApiServer) -> None:
 
 @pytest.fixture(scope="module")
 def stored(behind: ApiServer, s3: str, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A job whose directory is on S3: planned and scored by real workers, not published yet."""
-    server, folder = behind, tmp_path_factory.mktemp("stored")
+    """A job whose directory is on S3, not published yet."""
     output = "s3://bucket/out/stored"
-    job = Job(folder, name="stored", spec={"endpoint": "proxied", "deployment": "main", "output_uri": output})
-    job.files({f"{number}.csv": f"{number}\n" for number in range(4)}).script(
-        "def init(): pass\ndef run(batch):\n    if any('2.csv' in path for path in batch): raise ValueError('no twos')\n"
-        "    return list(batch)\n"
-    )
-    answer = server.rest("POST", "/v1/endpoints/proxied/jobs", json=body(server.inputs, name="stored"))
-    assert answer.status_code == 201, answer.text
-    for command in (["plan"], ["score", "--instance", "0"]):
-        _work(job, output, *command)
-    spec = json.loads(job.specification({}))
-    reference = {name: spec[name] for name in ("endpoint", "deployment", "job", "input_uri", "output_uri")}
-    server.python(PLANNED, "batch_endpoint.proxied", "stored", json.dumps(reference))
+    jobs.start(behind, "proxied", "stored", output)
+    jobs.work(behind, "proxied", "stored", output, tmp_path_factory.mktemp("stored"), publishes=False)
     return "/v1/endpoints/proxied/jobs/stored"
-
-
-def _work(job: Job, output: str, command: str, *arguments: str) -> None:
-    done = subprocess.run(
-        [
-            sys.executable, "-m", "airflow_batch_endpoints.worker", command, "--submission", "0", *arguments,
-            *(() if command == "plan" else ("--output-uri", output, "--job", job.name)),
-        ],
-        env={
-            **os.environ,
-            "BATCH_ENDPOINTS_JOB_SPEC": job.specification(
-                {"mini_batch_size": 1, "error_threshold": -1, "retry_settings": {"max_retries": 0}}
-            ),
-            "BATCH_ENDPOINTS_RESULT": str(job.folder / "result.json"),
-        },
-        capture_output=True, text=True, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr
 
 
 def _connect(server: ApiServer, kind: str, extra: dict[str, Any], **facts: str) -> None:
@@ -267,11 +225,6 @@ def test_a_storage_that_does_not_answer_holds_nobody_up(behind: ApiServer, store
 
 
 def test_what_a_connection_reads_is_only_what_jobs_may_write(behind: ApiServer, stored: str) -> None:
-    behind.rest("POST", "/v1/endpoints/proxied/jobs", json=body(behind.inputs, name="elsewhere"))
-    reference = {
-        "endpoint": "proxied", "deployment": "main", "job": "elsewhere", "input_uri": behind.inputs,
-        "output_uri": "s3://other/stored",
-    }  # fmt: skip
-    behind.python(PLANNED, "batch_endpoint.proxied", "elsewhere", json.dumps(reference))
+    jobs.start(behind, "proxied", "elsewhere", "s3://other/stored")
     found = behind.rest("GET", "/v1/endpoints/proxied/jobs/elsewhere/progress").json()
     assert (found["source"], "allowed_output_uris" in found["note"]) == ("run", True)
