@@ -48,7 +48,15 @@ check: setup  ## lint, types, layers
 
 .PHONY: test
 test: check .azure/.installed  ## all tests that need no cluster
-	@$(BIN)/pytest -m "not kubernetes" --numprocesses 2 --dist loadgroup --no-loadscope-reorder
+	@$(BIN)/pytest -m "not kubernetes and not extended and not fuzz" --numprocesses 2 --dist loadgroup --no-loadscope-reorder
+
+.PHONY: test-extended
+test-extended: setup  ## what takes minutes: behind a proxy, with the FAB auth manager, with API servers that are killed
+	@$(BIN)/pytest -m extended
+
+.PHONY: fuzz
+fuzz: setup  ## requests made up from the OpenAPI document, for BATCH_ENDPOINTS_FUZZ_SECONDS
+	@$(BIN)/pytest -m fuzz
 
 .PHONY: test-kubernetes
 test-kubernetes: setup  ## the tests on the cluster that KUBECONFIG points to; see CONTRIBUTING.md

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
 from tests.clients import body, upload
@@ -115,3 +117,46 @@ def test_a_hidden_storage_says_so(airflow: RealAirflow, picky: str) -> None:
         assert secret.read_text() not in answer.text
     (folder / "manifest.json").unlink()
     assert airflow.rest("GET", f"{path}/outputs").status_code == 409
+
+
+def test_who_clears_a_run_does_not_change_whose_it_is(airflow: RealAirflow) -> None:
+    compute = {
+        "type": "kubernetes", "kubernetes_conn_id": "nowhere", "namespace": "batch", "image": "registry.example/worker:1",
+        "service_accounts": {"op": "account-of-op"},
+        "volumes": [{"name": "all", "persistentVolumeClaim": {"claimName": "all"}}],
+        "volume_mounts": [{"name": "all", "mountPath": str(airflow.home.parent)}],
+    }  # fmt: skip
+    assert airflow.rest("PUT", "/v1/computes/accounts", json=compute).status_code == 201
+    parts = upload("restcleared", PICKY)
+    kind, (name, content) = parts[1]
+    parts[1] = (kind, (name, json.dumps(json.loads(content) | {"compute": "accounts"}).encode()))
+    answer = airflow.rest("POST", "/v1/apply", files=parts, data={"set_default": "true"})
+    assert answer.status_code == 200, answer.text
+    airflow.eventually(lambda: airflow.rest("GET", "/v1/endpoints/restcleared").json()["is_invokable"])
+    path, dag = "/v1/endpoints/restcleared/jobs", "batch_endpoint.restcleared"
+    uri = airflow.inputs("cleared", 2).as_uri()
+    refused = airflow.rest("POST", path, json=body(uri, name="cleared"), role="user")
+    assert "invoker 'user' is not among the service_accounts" in refused.json()["detail"]
+    compute["service_accounts"] |= {"user": "account-of-user"}
+    assert airflow.rest("PUT", "/v1/computes/accounts", json=compute).status_code == 200
+    assert airflow.rest("POST", path, json=body(uri, name="cleared"), role="user").status_code == 201
+
+    def pinned() -> Any:
+        return airflow.rest("GET", f"{path}/cleared/documents", role="op").json()["launch"].get("service_account")
+
+    assert airflow.eventually(pinned) == "account-of-user"
+    assert airflow.rest("POST", f"{path}/cleared/cancel", role="op").status_code == 200
+    answer = httpx.post(
+        f"{airflow.url}/api/v2/dags/{dag}/dagRuns/cleared/clear", json={"dry_run": False},
+        headers={"Authorization": f"Bearer {airflow.token('op')}"}, timeout=60,
+    )  # fmt: skip
+    assert answer.status_code == 200, answer.text
+    # It is planned again, for a cluster that is not there: as the account of who invoked it.
+    airflow.eventually(lambda: airflow.tries(dag, "cleared", "plan") > 1 and "running" in airflow.state(dag, "cleared"))
+    job = airflow.eventually(
+        lambda: found if (found := airflow.rest("GET", f"{path}/cleared").json())["submission"] == 1 else None
+    )
+    assert (job["invoker"], pinned()) == ("user", "account-of-user")
+    cleared = airflow.api("GET", f"eventLogs?limit=100&dag_id={dag}&run_id=cleared")["event_logs"]
+    assert ("clear_dag_run", "op") in {(entry["event"], entry["owner"]) for entry in cleared}
+    airflow.rest("POST", f"{path}/cleared/cancel")
