@@ -31,6 +31,7 @@ from airflow.models.dagrun import DagRun
 from airflow.models.taskinstance import TaskInstance
 from airflow.models.xcom import XComModel
 from airflow.utils.session import create_session
+from airflow.utils.state import DagRunState
 from airflow.utils.types import DagRunTriggeredByType, DagRunType
 from sqlalchemy import insert, inspect, select
 
@@ -49,7 +50,8 @@ with create_session() as session:
     for name in names:
         dag = DBDagBag().get_latest_version_of_dag(f"batch_endpoint.{name}", session=session)
         run = dag.create_dagrun(run_id="first", run_after=now - timedelta(days=90), conf={"input": "s3://lake/raw"},
-            run_type=DagRunType.MANUAL, triggered_by=DagRunTriggeredByType.REST_API, triggering_user_name="admin", session=session)
+            run_type=DagRunType.MANUAL, triggered_by=DagRunTriggeredByType.REST_API, triggering_user_name="admin",
+            state=DagRunState.SUCCESS, session=session)
         session.flush()
         tasks = session.scalars(select(TaskInstance).where(TaskInstance.dag_id == run.dag_id, TaskInstance.run_id == "first")).all()
         templates.append((columns(run), [columns(task) for task in tasks]))

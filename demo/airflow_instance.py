@@ -34,6 +34,8 @@ class AirflowInstance:
     home: Path
     allowed_input_uris: str
     mlflow_tracking_uri: str
+    wanted_port: int = field(default=8080, kw_only=True)
+    """The port that is taken if it is free; 0 for any."""
     _processes: list[subprocess.Popen[bytes]] = field(default_factory=list, init=False, repr=False)
 
     @property
@@ -76,11 +78,11 @@ class AirflowInstance:
 
     @property
     def port(self) -> int:
-        """The port, chosen once: 8080 if it is free."""
+        """The port, chosen once."""
         file = self.home / "port"
         if not file.exists():
             self.home.mkdir(parents=True, exist_ok=True)
-            file.write_text(str(free_port(8080)))
+            file.write_text(str(free_port(self.wanted_port)))
         return int(file.read_text())
 
     def _secret(self, name: str) -> str:

@@ -22,6 +22,8 @@ ROLES = ("viewer", "user", "op", "admin")
 class WithUsers(AirflowInstance):
     """An Airflow with one user of each role of the simple auth manager."""
 
+    wanted_port: int = field(default=0, kw_only=True)
+    """Any: other tests may run at the same time."""
     _tokens: dict[str, str] = field(default_factory=dict, init=False, repr=False)
 
     @property

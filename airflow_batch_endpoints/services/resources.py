@@ -198,7 +198,7 @@ class Progress(Resource):
 
     source: Literal["storage", "run"]
     note: str | None = None
-    """Why it comes from the run."""
+    """Why it comes from the run, or why there is nothing yet."""
     items: int | None = None
     items_done: int | None = None
     items_failed: int | None = None

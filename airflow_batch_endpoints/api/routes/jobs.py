@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query, Request, Response
-from pydantic import AwareDatetime, Field, computed_field
+from pydantic import AfterValidator, AwareDatetime, computed_field
 
 from airflow_batch_endpoints.api import examples
 from airflow_batch_endpoints.api.auth import (
@@ -78,7 +78,15 @@ RequestId = Annotated[
         description="What a client repeats when it tries again: the same id is the same job, with another body it is a conflict.",
     ),
 ]
-_Moment = Annotated[AwareDatetime, Field(ge=datetime(1970, 1, 2, tzinfo=UTC), le=datetime(9998, 1, 1, tzinfo=UTC))]
+_EARLIEST, _LATEST = datetime(1970, 1, 2, tzinfo=UTC), datetime(9998, 1, 1, tzinfo=UTC)
+
+
+def _within_calendar(moment: datetime) -> datetime:
+    """Return a moment that every database and time zone can hold; no job was created before or after."""
+    return min(max(moment, _EARLIEST), _LATEST)
+
+
+_Moment = Annotated[AwareDatetime, AfterValidator(_within_calendar)]
 _NAME = r"^[^\x00]*$"
 
 

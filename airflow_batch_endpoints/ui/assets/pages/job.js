@@ -164,5 +164,5 @@ function ItemProgress({ job, progress }) {
       <${Fact} label="Rows per second">${job.rows_per_second === null ? "–" : number(job.rows_per_second)}<//>
       ${!isOver && html`<${Fact} label="Time left">${job.seconds_left === null ? "–" : duration(job.seconds_left)}<//>`}
     </dl>
-    ${!isOver && progress?.note && html`<p class="body muted small">This is what the run says, a little behind. Its directory tells more, but: ${progress.note}.</p>`}`;
+    ${!isOver && progress?.source === "run" && html`<p class="body muted small">This is what the run says, a little behind. Its directory tells more, but: ${progress.note}.</p>`}`;
 }
