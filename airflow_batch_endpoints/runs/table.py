@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 
 from airflow.models.dagrun import DagRun
-from sqlalchemy import and_, func, or_, select
+from sqlalchemy import func, or_, select, union
 from sqlalchemy.orm import Session
 from sqlalchemy.sql import ColumnElement
 
@@ -60,8 +60,7 @@ class JobFilter:
 
 
 def page(session: Session, wanted: JobFilter, *, limit: int, offset: int) -> tuple[list[JobRow], int]:
-    """Return a page of jobs, newest first, and how many there are in all."""
-    refresh(session)
+    """Return a page of jobs of a table that is fresh, newest first, and how many there are in all."""
     conditions = list(wanted.conditions())
     query = select(JobRow).where(*conditions).order_by(JobRow.created_at.desc(), JobRow.dag_run_id.desc())
     rows = list(session.scalars(query.limit(limit).offset(offset)))
@@ -102,8 +101,7 @@ def newest(session: Session, endpoints: Collection[str], *, each: int) -> dict[s
 
 
 def endpoints(session: Session) -> set[str]:
-    """Return the endpoints that have jobs, also those that are deleted."""
-    refresh(session)
+    """Return the endpoints that have jobs in a table that is fresh, also those that are deleted."""
     return set(session.scalars(select(JobRow.endpoint).distinct()))
 
 
@@ -120,19 +118,16 @@ def refresh(session: Session) -> None:
     """Look at what may have changed: runs that are new or under way, and rows that are not settled."""
     now = datetime.now(UTC)
     newest_run = session.scalar(select(func.max(JobRow.dag_run_id))) or 0
-    row = and_(JobRow.dag_run_id == DagRun.id)
-    candidates = (
+    ours = (
         select(DagRun.id)
-        .outerjoin(JobRow, row)
-        .where(
-            DagRun.dag_id.startswith(DAG_PREFIX, autoescape=True),
-            or_(
-                and_(DagRun.id > newest_run - OVERLAP, JobRow.id.is_(None)),
-                and_(
-                    DagRun.state.in_(["queued", "running"]), or_(JobRow.id.is_(None), JobRow.refreshed_at < now - FRESH)
-                ),
-            ),
-        )
+        .outerjoin(JobRow, JobRow.dag_run_id == DagRun.id)
+        .where(DagRun.dag_id.startswith(DAG_PREFIX, autoescape=True))
+    )
+    is_due = or_(JobRow.id.is_(None), JobRow.refreshed_at < now - FRESH)
+    # One query each, for each has an index of its own.
+    candidates = union(
+        ours.where(DagRun.id > newest_run - OVERLAP, JobRow.id.is_(None)),
+        *(ours.where(DagRun.state == state, is_due) for state in ("queued", "running")),
     )
     unsettled = select(JobRow.dag_run_id).where(JobRow.is_settled.is_(False), JobRow.refreshed_at < now - FRESH)
     due = [

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
 from typing import Any
 
 from airflow.utils.types import DagRunTriggeredByType
@@ -167,16 +168,30 @@ class Jobs:
             row = self._row(session, endpoint, job)
             return details_of(session, row)
 
-    def list(self, wanted: JobFilter, *, limit: int = 25, offset: int = 0) -> Page[Job]:
-        """Return a page of jobs, newest first."""
+    def list(
+        self,
+        wanted: JobFilter,
+        *,
+        allowed: Callable[[set[str]], Collection[str]] | None = None,
+        limit: int = 25,
+        offset: int = 0,
+    ) -> Page[Job]:
+        """Return a page of jobs, newest first, also of endpoints that are deleted.
+
+        :param allowed: which of some endpoints the caller may read; all by default.
+        """
+        with open_session() as session:
+            table.refresh(session)
+            known = table.endpoints(session) if allowed is not None else set()
+        if allowed is not None:
+            readable = set(allowed(known))
+            # Nothing is asked for by name that is all there is.
+            if wanted.endpoints is not None or readable != known:
+                asked = known if wanted.endpoints is None else set(wanted.endpoints)
+                wanted = replace(wanted, endpoints=readable & asked)
         with open_session() as session:
             rows, total = table.page(session, wanted, limit=limit, offset=offset)
             return Page(items=[job_of(row) for row in rows], total=total, limit=limit, offset=offset)
-
-    def endpoints(self) -> set[str]:
-        """Return the endpoints that have jobs, also those that are deleted."""
-        with open_session() as session:
-            return table.endpoints(session)
 
     def documents(self, endpoint: str, job: str) -> JobDocuments:
         """Return what a job ran: its deployment at the revision it pinned, its compute as it was, and its request."""

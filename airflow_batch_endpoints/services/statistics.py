@@ -37,9 +37,10 @@ def statistics_of(endpoints: Collection[str], *, days: int = 30) -> dict[str, St
             .where(JobRow.endpoint.in_(endpoints), JobRow.created_at >= since, JobRow.ended_at.is_not(None))
             .group_by(JobRow.endpoint, day, JobRow.state)
         )
-        for endpoint, date, state, *found in session.execute(query):
+        for row in session.execute(query):
+            endpoint, date, state = row[:3]
             entry = sums[endpoint][str(date)]
-            for name, amount in zip((state.lower(), "items", "items_failed", "rows"), found, strict=True):
+            for name, amount in zip((state.lower(), "items", "items_failed", "rows"), row[3:], strict=True):
                 entry[name] += int(amount or 0)
     return {
         endpoint: Statistics(days=[Day(day=day, **counts) for day, counts in sorted(found.items())])

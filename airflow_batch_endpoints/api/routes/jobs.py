@@ -143,17 +143,15 @@ def list_jobs(
     offset: Offset = 0,
 ) -> Page[JobResource]:
     """List jobs of all endpoints that the caller may read, newest first, also of deleted endpoints."""
-    jobs = Jobs(caller.actor)
-    allowed = caller.readable(jobs.endpoints())
     wanted = JobFilter(
-        endpoints=allowed if endpoint is None else allowed & set(endpoint),
+        endpoints=endpoint,
         deployment=deployment,
         invoker=invoker,
         states=state,
         created_from=created_from,
         created_before=created_before,
     )
-    return _page(jobs.list(wanted, limit=limit, offset=offset))
+    return _page(Jobs(caller.actor).list(wanted, allowed=caller.readable, limit=limit, offset=offset))
 
 
 @router.get("/endpoints/{endpoint}/jobs")
