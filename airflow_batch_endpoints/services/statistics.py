@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from airflow.utils.sqlalchemy import get_dialect_name
 from sqlalchemy import func, select
@@ -40,11 +41,12 @@ def statistics_of(endpoints: Collection[str], *, days: int = 30) -> dict[str, St
         for row in session.execute(query):
             endpoint, date, state = row[:3]
             entry = sums[endpoint][str(date)]
-            for name, amount in zip((state.lower(), "items", "items_failed", "rows"), row[3:], strict=True):
+            found: Sequence[Any] = row[3:]
+            for name, amount in zip((state.lower(), "items", "items_failed", "rows"), found, strict=True):
                 entry[name] += int(amount or 0)
     return {
-        endpoint: Statistics(days=[Day(day=day, **counts) for day, counts in sorted(found.items())])
-        for endpoint, found in sums.items()
+        endpoint: Statistics(days=[Day(day=day, **counts) for day, counts in sorted(days_of.items())])
+        for endpoint, days_of in sums.items()
     }
 
 
