@@ -193,6 +193,12 @@ class Jobs:
             rows, total = table.page(session, wanted, limit=limit, offset=offset)
             return Page(items=[job_of(row) for row in rows], total=total, limit=limit, offset=offset)
 
+    def endpoints(self) -> set[str]:
+        """Return the endpoints that have jobs, also those that are deleted."""
+        with open_session() as session:
+            table.refresh(session)
+            return table.endpoints(session)
+
     def documents(self, endpoint: str, job: str) -> JobDocuments:
         """Return what a job ran: its deployment at the revision it pinned, its compute as it was, and its request."""
         with open_session() as session:
