@@ -59,8 +59,9 @@ def mortal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ApiServer]:
         yield server
 
 
-@pytest.mark.parametrize("point", ["committed", "created"])
-@pytest.mark.parametrize("by", ["name", "request-id"])
+@pytest.mark.parametrize(
+    ("point", "by"), [("committed", "name"), ("committed", "request-id"), ("created", "request-id")]
+)
 def test_a_retry_gets_the_same_job(mortal: ApiServer, point: str, by: str) -> None:
     server, path = mortal, "/v1/endpoints/mortal/jobs"
     name = f"{by}-{point}"
