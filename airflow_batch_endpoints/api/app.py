@@ -96,4 +96,14 @@ def describe(app: FastAPI, *, server: str = PREFIX) -> dict[str, Any]:
     for path in document["paths"].values():
         for operation in path.values():
             operation["responses"].pop("422", None)
+            for parameter in operation.get("parameters", ()):
+                _leave_out_null(parameter["schema"])
     return document
+
+
+def _leave_out_null(schema: dict[str, Any]) -> None:
+    """Take null out of what a parameter may be: it can be left out, but nobody can send null in an address or a header."""
+    choices = [choice for choice in schema.get("anyOf", ()) if choice.get("type") != "null"]
+    if len(choices) == 1:
+        del schema["anyOf"]
+        schema.update(choices[0])

@@ -106,6 +106,13 @@ def test_what_is_wrong_is_told_by_its_field(server: ApiServer, echo: str) -> Non
     answer = server.rest("POST", "/v1/apply", files=escaping)
     assert (answer.status_code, "leads out of what was uploaded" in answer.json()["detail"]) == (400, True)
     assert server.rest("GET", "/v1/endpoints/evil").status_code == 404
+    for path in ("/v1/jobs?created_from=0.5", f"/v1/endpoints/{echo}/jobs?created_before=1700000000"):
+        answer = server.rest("GET", path)
+        assert (answer.status_code, "expected a date and a time" in answer.text) == (400, True)
+    answer = server.rest("PUT", f"/v1/endpoints/{echo}/default", json={"deployment": "a\0b"})
+    assert (answer.status_code, [entry["field"] for entry in answer.json()["errors"]]) == (400, ["body.deployment"])
+    allowed = server.rest("OPTIONS", f"/v1/endpoints/{echo}")
+    assert (allowed.status_code, allowed.headers["allow"]) == (405, "DELETE, GET, PUT")
 
 
 def test_bodies_are_limited(server: ApiServer, echo: str) -> None:

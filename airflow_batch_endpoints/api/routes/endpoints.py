@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Query, Request, Response
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from airflow_batch_endpoints.api import examples
-from airflow_batch_endpoints.api.auth import LoggedIn, MayDeleteDocument, MayEditDocument, MayReadEndpoint
+from airflow_batch_endpoints.api.auth import NAME_PATTERN, LoggedIn, MayDeleteDocument, MayEditDocument, MayReadEndpoint
 from airflow_batch_endpoints.api.requests import Body, EndpointName, ExpectedDep, Limit, Offset, etag, server_url
 from airflow_batch_endpoints.documents.endpoint import Endpoint as EndpointDocument
 from airflow_batch_endpoints.documents.validation import validate
@@ -22,7 +22,7 @@ router = APIRouter(prefix="/v1/endpoints", tags=["Endpoints"])
 class DefaultDeployment(BaseModel):
     """Which deployment is to be the default."""
 
-    deployment: str
+    deployment: Annotated[str, Field(pattern=NAME_PATTERN, max_length=32)]
 
 
 @router.get("")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from fastapi import APIRouter, Header, Query, Request, Response
-from pydantic import AfterValidator, AwareDatetime, computed_field
+from pydantic import AfterValidator, AwareDatetime, BeforeValidator, computed_field
 
 from airflow_batch_endpoints.api import examples
 from airflow_batch_endpoints.api.auth import (
@@ -81,12 +82,19 @@ RequestId = Annotated[
 _EARLIEST, _LATEST = datetime(1970, 1, 2, tzinfo=UTC), datetime(9998, 1, 1, tzinfo=UTC)
 
 
+def _as_written(value: Any) -> Any:
+    """Refuse a number, which would be taken for seconds since 1970."""
+    if isinstance(value, str) and not re.match(r"\d{4}-\d\d-\d\d[Tt ]", value):
+        raise ValueError("expected a date and a time such as 2024-01-31T00:00:00Z")
+    return value
+
+
 def _within_calendar(moment: datetime) -> datetime:
     """Return a moment that every database and time zone can hold; no job was created before or after."""
     return min(max(moment, _EARLIEST), _LATEST)
 
 
-_Moment = Annotated[AwareDatetime, AfterValidator(_within_calendar)]
+_Moment = Annotated[AwareDatetime, BeforeValidator(_as_written), AfterValidator(_within_calendar)]
 _NAME = r"^[^\x00]*$"
 
 
