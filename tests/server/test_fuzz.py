@@ -20,32 +20,21 @@ SECONDS = int(os.environ.get("BATCH_ENDPOINTS_FUZZ_SECONDS", "150"))
 """How long, in all."""
 pytestmark = [pytest.mark.integration, pytest.mark.fuzz, pytest.mark.timeout(SECONDS + 600)]
 # What a request refers to is no matter of a schema: an endpoint that is not there, a folder that jobs may not read, a
-<<<<<<< HEAD
-# revision that has passed. A request that is refused for that is no error; everything else that fits the schema is taken.
-CONFIGURATION = """
-=======
 # revision that has passed; and an If-Match loses its quotes on the way, being sent as if it were JSON. A request that is refused for that is no error; everything else that fits the schema is taken.
 CONFIGURATION = """
 hooks = "hooks.py"
 
->>>>>>> control
 [checks]
 positive_data_acceptance.expected-statuses = ["2xx", "401", "403", "404", "409", "412"]
 
 [[operations]]
-<<<<<<< HEAD
-include-name-regex = "^(PUT /v1/(computes|endpoints)/[^/]+(/deployments/[^/]+|/default)?|POST .*/(jobs|dry-run|apply|restore))$"
-=======
 include-name-regex = "^(DELETE .*|PUT /v1/(computes|endpoints)/[^/]+(/deployments/[^/]+|/default)?|POST .*/(jobs|dry-run|apply|restore))$"
->>>>>>> control
 checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "401", "403", "404", "409", "412"]
 
 [[operations]]
 include-name-regex = "^GET .*/(preview|outputs/.*)$"
 checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "401", "403", "404", "409"]
 """
-<<<<<<< HEAD
-=======
 # A path with a line break does not reach the application: what it is mounted in answers that there is nothing.
 HOOKS = """
 import schemathesis
@@ -55,7 +44,6 @@ def filter_path_parameters(context, path_parameters):
     text = "".join(map(str, (path_parameters or {}).values()))
     return chr(10) not in text and "%0A" not in text
 """
->>>>>>> control
 
 
 @pytest.fixture(scope="module")
@@ -110,10 +98,7 @@ def test_the_document_is_kept(fuzzed: ApiServer, tmp_path: Path, names: str) -> 
         unchecked = ["--exclude-checks", "negative_data_rejection"]
     (tmp_path / "openapi.json").write_text(json.dumps(document))
     (tmp_path / "schemathesis.toml").write_text(CONFIGURATION)
-<<<<<<< HEAD
-=======
     (tmp_path / "hooks.py").write_text(HOOKS)
->>>>>>> control
     command = [
         str(Path(sys.executable).with_name("schemathesis")), "--no-color", "--config-file", "schemathesis.toml", "run",
         "openapi.json", "--url", f"{server.url}/batch-endpoints", "--header", f"Authorization: Bearer {server.token('admin')}",

@@ -27,11 +27,7 @@ export function JobView({ endpoint, name, isTab = false }) {
     return isOver ? null : LIVE;
   });
   // Storage may be slow or out of reach: then the page does without, and asks less often.
-<<<<<<< HEAD
-  const progress = useResource(job.data?.output ? `${address}/progress` : null, (found) => {
-=======
   const progress = useResource(job.data?.output && job.data.deployment_type === "model" ? `${address}/progress` : null, (found) => {
->>>>>>> control
     const isOver = !job.data || ENDED.includes(job.data.state);
     return isOver ? null : found?.source === "storage" ? 2 * LIVE : 8 * LIVE;
   });
