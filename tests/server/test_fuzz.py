@@ -20,7 +20,8 @@ SECONDS = int(os.environ.get("BATCH_ENDPOINTS_FUZZ_SECONDS", "150"))
 """How long, in all."""
 pytestmark = [pytest.mark.integration, pytest.mark.fuzz, pytest.mark.timeout(SECONDS + 600)]
 # What a request refers to is no matter of a schema: an endpoint that is not there, a folder that jobs may not read, a
-# revision that has passed; and an If-Match loses its quotes on the way, being sent as if it were JSON. A request that is refused for that is no error; everything else that fits the schema is taken.
+# revision that has passed; and an If-Match loses its quotes on the way, being sent as if it were JSON. A request that is
+# refused for that is no error; everything else that fits the schema is taken.
 CONFIGURATION = """
 hooks = "hooks.py"
 
@@ -34,7 +35,7 @@ checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "401", "403",
 [[operations]]
 include-name-regex = "^GET .*/(preview|outputs/.*)$"
 checks.positive_data_acceptance.expected-statuses = ["2xx", "400", "401", "403", "404", "409"]
-"""
+"""  # noqa: E501 - one regular expression
 # A path with a line break does not reach the application: what it is mounted in answers that there is nothing.
 HOOKS = """
 import schemathesis
