@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 from airflow.models.dagrun import DagRun
 from sqlalchemy import func, or_, select, union
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, load_only
 from sqlalchemy.sql import ColumnElement
 
 from airflow_batch_endpoints.database.models import JobRow
@@ -87,29 +86,21 @@ def find(session: Session, endpoint: str, job: str) -> JobRow | None:
     return row
 
 
-def newest(session: Session, endpoints: Collection[str], *, each: int) -> dict[str, list[Any]]:
-    """Return of the newest jobs of each endpoint, newest first, what a strip of states needs: not all of a job."""
+def newest(session: Session, endpoints: Collection[str], *, each: int) -> dict[str, list[JobRow]]:
+    """Return the newest jobs of each endpoint, newest first, with no more read of them than a strip of states needs."""
     if not endpoints:
         return {}
     refresh(session)
     number = func.row_number().over(partition_by=JobRow.endpoint, order_by=JobRow.created_at.desc()).label("number")
     ranked = select(JobRow.id, number).where(JobRow.endpoint.in_(endpoints)).subquery()
-    query = (
-        select(
-            JobRow.endpoint,
-            JobRow.name,
-            JobRow.state,
-            JobRow.created_at,
-            JobRow.started_at,
-            JobRow.ended_at,
-            JobRow.rows,
-        )
-        .join(ranked, JobRow.id == ranked.c.id)
-        .where(ranked.c.number <= each)
-        .order_by(JobRow.created_at.desc(), JobRow.dag_run_id.desc())
-    )
-    found: dict[str, list[Any]] = {endpoint: [] for endpoint in endpoints}
-    for row in session.execute(query):
+    needed = (
+        JobRow.endpoint, JobRow.name, JobRow.state, JobRow.created_at, JobRow.started_at, JobRow.ended_at, JobRow.rows,
+    )  # fmt: skip
+    query = select(JobRow).join(ranked, JobRow.id == ranked.c.id).where(ranked.c.number <= each)
+    found: dict[str, list[JobRow]] = {endpoint: [] for endpoint in endpoints}
+    for row in session.scalars(
+        query.options(load_only(*needed)).order_by(JobRow.created_at.desc(), JobRow.dag_run_id.desc())
+    ):
         found[row.endpoint].append(row)
     return found
 
