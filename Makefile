@@ -48,7 +48,7 @@ check: setup  ## lint, types, layers
 
 .PHONY: test
 test: check .azure/.installed  ## all tests that need no cluster
-	@$(BIN)/pytest -m "not kubernetes and not extended and not fuzz" --numprocesses 2 --dist loadgroup --no-loadscope-reorder
+	@$(BIN)/pytest -m "not kubernetes and not extended and not fuzz" --numprocesses 2 --no-loadscope-reorder
 
 .PHONY: test-extended
 test-extended: setup  ## what takes minutes: behind a proxy, with the FAB auth manager, with API servers that are killed

@@ -4,30 +4,38 @@ import os
 import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, settings
+from xdist.scheduler import LoadScopeScheduling
 
 # The machine may be busy with other tests; what is slow is not wrong.
 settings.register_profile("project", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("project")
 
 
-SHARED = ("integration", "server")
+SHARED = ("tests/integration/", "tests/server/")
 """Folders whose tests share an Airflow, which one process starts; the longest first."""
 
 
-@pytest.hookimpl(tryfirst=True)
+class Scheduling(LoadScopeScheduling):
+    """Keeps together, when several processes share the tests out, those of a file, or of one Airflow."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return next((folder for folder in SHARED if nodeid.startswith(folder)), nodeid.partition("::")[0])
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Scheduling:
+    return Scheduling(config, log)
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Say what belongs together when several processes share the tests out: those of a file, or of one Airflow."""
-
-    def group(item: pytest.Item) -> str:
-        folder, *rest = item.path.relative_to(Path(__file__).parent).parts
-        return folder if folder in SHARED else "/".join([folder, *rest])
-
-    items.sort(key=lambda item: SHARED.index(group(item)) if group(item) in SHARED else len(SHARED))
-    for item in items:
-        item.add_marker(pytest.mark.xdist_group(group(item)))
+    """Begin with what takes longest."""
+    items.sort(
+        key=lambda item: next((n for n, folder in enumerate(SHARED) if item.nodeid.startswith(folder)), len(SHARED))
+    )
 
 
 @pytest.fixture(scope="session")
