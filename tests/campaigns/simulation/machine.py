@@ -40,7 +40,7 @@ class Machine:
         return _process().state["store"]  # type: ignore[no-any-return]
 
     @contextmanager
-    def slots(self, spec: JobSpec, scratch: Path, incarnation: str) -> Iterator[SimulatedSlots]:
+    def slots(self, spec: JobSpec, scratch: Path, incarnation: str, script: object) -> Iterator[SimulatedSlots]:
         me, count = _process(), spec.settings.max_concurrency_per_instance
         me.step()
         slots = me.state["slots"] = SimulatedSlots(me, count, self._job.model, spec, incarnation, scratch)
@@ -104,7 +104,7 @@ def installed(job: Job) -> Iterator[None]:
             (plan, "list_input", machine.listing),
             (packing, "SHARDS_PER_SLOT", job.schedule.shards_per_slot),
             (score, "open_store", machine.store),
-            (score, "_scratch", machine.scratch),
+            (score, "scratch", machine.scratch),
             (score, "_slots", machine.slots),
             (score, "_stopping_on_sigterm", machine.signals),
             (score, "_Clock", machine.clock),
