@@ -47,11 +47,11 @@ check: setup  ## lint, types, layers
 	@touch $@
 
 .PHONY: test
-test: check .azure/.installed  ## all tests that need no cluster
+test: check  ## all tests that need no cluster
 	@$(BIN)/pytest -m "not kubernetes and not extended and not fuzz" --numprocesses 2 --no-loadscope-reorder
 
 .PHONY: test-extended
-test-extended: setup  ## what takes minutes: behind a proxy, with the FAB auth manager, with API servers that are killed
+test-extended: setup .azure/.installed  ## what takes minutes: pipelines and assets in a real Airflow, Azure ML's SDK, a proxy, the FAB auth manager, killed servers
 	@$(BIN)/pytest -m extended
 
 .PHONY: fuzz

@@ -7,7 +7,7 @@ import pytest
 
 from tests.integration.conftest import RealAirflow
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.integration, pytest.mark.extended, pytest.mark.timeout(600)]
 
 WHO = "import os\ndef init(): pass\ndef run(b): return [os.path.basename(p) + ' ' + os.environ['AWS_ACCESS_KEY_ID'] for p in b]\n"
 SECRET = "c2VjcmV0LW9mLXRoZS1oYXJib3Vy"

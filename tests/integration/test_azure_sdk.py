@@ -20,7 +20,7 @@ from demo.airflow_instance import free_port
 from tests.azure.tls import write_certificate
 from tests.integration.conftest import RealAirflow
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.integration, pytest.mark.extended, pytest.mark.timeout(600)]
 
 ROOT = Path(__file__).parents[2]
 DOCUMENT = ROOT / "docs" / "azure-sdk.md"
@@ -179,7 +179,7 @@ def test_everything_else_the_sdk_may_do(azure: Azure) -> None:
             "an endpoint that is not there": "ResourceNotFoundError",
             "a deployment that is not there": "ResourceNotFoundError",
             "a job that is not there": "ResourceNotFoundError",
-            "a datastore that is not there": "HttpResponseError",
+            "a datastore that is not there": "ResourceNotFoundError",
             "leaving a datastore": "HttpResponseError",
             "deleting the default": "ResourceExistsError",
             "registered code": "HttpResponseError",

@@ -421,7 +421,7 @@ def test_the_same_in_other_words_does_the_same(visitor: Visitor) -> None:
         "input_type": "uri_folder",
     }  # fmt: skip
     text = yaml.safe_load(words(page, "YAML"))
-    assert text["properties"]["InputData"]["data"]["Uri"] == (airflow.data / "nights").as_uri()
+    assert text["properties"]["InputData"]["input"]["Uri"] == (airflow.data / "nights").as_uri()
     assert text["properties"]["retrySettings"] == {"timeout": "PT45S"}
     compile(words(page, "DAG task"), "dag", "exec")
 

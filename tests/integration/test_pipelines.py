@@ -15,7 +15,7 @@ import pytest
 from tests.integration.conftest import EXAMPLES, RealAirflow
 from tests.pipelines import BEFORE, DATA, TWO_STEPS, apply, deploy, finish, invoke, look, pipeline, states, step, text
 
-pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.integration, pytest.mark.extended, pytest.mark.timeout(600)]
 
 ECHO = "import os\ndef init(): pass\ndef run(b): return [os.path.basename(p) for p in b]\n"
 

@@ -156,7 +156,7 @@ def test_who_clears_a_run_does_not_change_whose_it_is(airflow: RealAirflow) -> N
     job = airflow.eventually(
         lambda: found if (found := airflow.rest("GET", f"{path}/cleared").json())["submission"] == 1 else None
     )
-    assert (job["invoker"], pinned()) == ("user", "account-of-user")
+    assert (job["invoker"], airflow.eventually(pinned)) == ("user", "account-of-user")
     cleared = airflow.api("GET", f"eventLogs?limit=100&dag_id={dag}&run_id=cleared")["event_logs"]
     assert ("clear_dag_run", "op") in {(entry["event"], entry["owner"]) for entry in cleared}
     airflow.rest("POST", f"{path}/cleared/cancel")
