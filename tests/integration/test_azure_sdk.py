@@ -195,7 +195,9 @@ def test_everything_else_the_sdk_may_do(azure: Azure) -> None:
     assert "input 'file://" in printed
     asked = azure.airflow.job("azure-more", "canceled")["request"]
     assert asked == {
-        "deployment": "green", "input": f"{azure.airflow.data.as_uri()}/numbers", "input_type": "uri_folder",
-        "output": f"{azure.airflow.outputs.as_uri()}/azure/canceled", "output_file_name": "p.csv", "instance_count": 2,
+        "deployment": "green",
+        "inputs": {"numbers": {"type": "uri_folder", "path": f"{azure.airflow.data.as_uri()}/numbers"}},
+        "outputs": {"score": {"path": f"{azure.airflow.outputs.as_uri()}/azure/canceled"}},
+        "output_file_name": "p.csv", "instance_count": 2,
         "mini_batch_size": 1, "error_threshold": 2, "max_retries": 2, "timeout": 90,
     }  # fmt: skip
