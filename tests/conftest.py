@@ -19,11 +19,15 @@ SHARED = ("tests/integration/", "tests/server/")
 """Folders whose tests share an Airflow, which one process starts; the longest first."""
 
 
+def scope(nodeid: str) -> str:
+    return next((folder for folder in SHARED if nodeid.startswith(folder)), nodeid.partition("::")[0])
+
+
 class Scheduling(LoadScopeScheduling):
     """Keeps together, when several processes share the tests out, those of a file, or of one Airflow."""
 
     def _split_scope(self, nodeid: str) -> str:
-        return next((folder for folder in SHARED if nodeid.startswith(folder)), nodeid.partition("::")[0])
+        return scope(nodeid)
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -33,9 +37,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Scheduling:
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Begin with what takes longest."""
-    items.sort(
-        key=lambda item: next((n for n, folder in enumerate(SHARED) if item.nodeid.startswith(folder)), len(SHARED))
-    )
+    items.sort(key=lambda item: SHARED.index(found) if (found := scope(item.nodeid)) in SHARED else len(SHARED))
 
 
 @pytest.fixture(scope="session")

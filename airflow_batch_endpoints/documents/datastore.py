@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from abc import abstractmethod
 from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
@@ -87,9 +88,9 @@ class Datastore(Document):
         return data
 
     @property
+    @abstractmethod
     def base_uri(self) -> str:
         """URI that paths in the store start from."""
-        raise NotImplementedError
 
 
 class UriDatastore(Datastore):

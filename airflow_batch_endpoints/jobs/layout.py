@@ -50,7 +50,7 @@ def instance(incarnation: str) -> str:
 
 def stop(submission: str) -> str:
     """Key of the reason why every instance of one submission must stop. Whoever lists the claims sees it."""
-    return f"{CLAIMS}/stop-{hashlib.sha256(submission.encode()).hexdigest()[:12]}.json"
+    return f"{CLAIMS}/stop-{_short(submission)}.json"
 
 
 def step(name: str) -> str:
@@ -65,7 +65,7 @@ def step_done(name: str) -> str:
 
 def step_failed(name: str, submission: str) -> str:
     """Key that says why a step failed in one submission of the job."""
-    return f"{step(name)}/failed-{hashlib.sha256(submission.encode()).hexdigest()[:12]}.json"
+    return f"{step(name)}/failed-{_short(submission)}.json"
 
 
 def step_key(name: str) -> str:
@@ -86,3 +86,8 @@ def step_outputs(name: str, incarnation: str) -> str:
 def step_job(name: str) -> str:
     """Key of the job directory of a parallel step, which is scored as the job of a model deployment is."""
     return f"{step(name)}/job"
+
+
+def _short(submission: str) -> str:
+    """Return what stands for a submission in a key."""
+    return hashlib.sha256(submission.encode()).hexdigest()[:12]

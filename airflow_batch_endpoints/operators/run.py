@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from abc import abstractmethod
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -65,36 +66,36 @@ class RunOperator(BaseOperator):
 
     # -- what is to be run, for subclasses to say ---------------------------------------------------------------------
 
+    @abstractmethod
     def identify(self, context: Context) -> tuple[str, str, str]:
         """Return the ids of the DAG and of the run, the same for every try, and what people call the run."""
-        raise NotImplementedError
 
+    @abstractmethod
     def run_conf(self, context: Context) -> dict[str, Any]:
         """Return the parameters of the run."""
-        raise NotImplementedError
 
     def start(self, context: Context, run: Run, *, resume: bool = False) -> bool:
         """Start the run, or clear it when it is to be resumed; return whether this was it."""
         return start_run(run.dag_id, run.run_id, self.run_conf(context), resume=resume)
 
+    @abstractmethod
     def tell(self, context: Context, run: Run) -> dict[str, Any]:
         """Leave word of the run before it is waited for, and return what is the result without waiting."""
-        raise NotImplementedError
 
+    @abstractmethod
     def trigger(self, context: Context, run: Run) -> RunTrigger:
         """Return what waits for the run in the triggerer."""
-        raise NotImplementedError
 
     def look(self, context: Context, run: Run) -> None:
         """Look whether there is a reason not to wait any longer; called at every look at the run."""
 
+    @abstractmethod
     def end(self, run: Run, reason: str) -> None:
         """Ask for the end of the run, because this task is ended."""
-        raise NotImplementedError
 
+    @abstractmethod
     def result(self, context: Context, run: Run, state: str | None) -> dict[str, Any]:
         """Return the result of a run that has ended, or raise."""
-        raise NotImplementedError
 
     # -- running it ---------------------------------------------------------------------------------------------------
 

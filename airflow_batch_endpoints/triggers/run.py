@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from abc import abstractmethod
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -25,13 +26,13 @@ class RunTrigger(BaseTrigger):
         super().__init__()  # type: ignore[no-untyped-call]
         self.poll_interval = poll_interval
 
+    @abstractmethod
     def arguments(self) -> dict[str, Any]:
         """Return what the triggerer needs to make this again."""
-        raise NotImplementedError
 
+    @abstractmethod
     def look(self) -> dict[str, Any] | None:
         """Return the event to go on with; ``None`` to look again."""
-        raise NotImplementedError
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return what the triggerer needs to make this again."""

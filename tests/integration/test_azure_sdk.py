@@ -78,7 +78,7 @@ class Azure:
 @pytest.fixture(scope="module")
 def azure(airflow: RealAirflow, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Azure]:
     if not PYTHON.exists():
-        pytest.skip(f"{PYTHON} is not there; `make test` makes it")
+        pytest.skip(f"{PYTHON} is not there; `make test-extended` makes it")
     folder = tmp_path_factory.mktemp("azure")
     certificate, port = write_certificate(folder), free_port(9443)
     azure = Azure(airflow, port, certificate.certificate)
