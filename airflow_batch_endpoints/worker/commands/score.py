@@ -37,6 +37,9 @@ PROGRESS_SECONDS = 1.0
 DEFAULT_LEASE_SECONDS = 60.0
 LEAST_INIT_SECONDS = 600.0
 """A model may take this long to load, whatever the timeout of a ``run()``."""
+ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": str(64 << 20), "MALLOC_TRIM_THRESHOLD_": str(128 << 20)}
+"""Has the C library keep the memory of one mini-batch for the next. By its own rules it gives matrices of some megabytes back to the
+kernel, which clears every page again before the next use: a fifth of the work of a cheap model."""
 
 
 def run(
@@ -159,6 +162,7 @@ def slot_environment(spec: JobSpec, model_dir: Path | None) -> dict[str, str]:
     return {
         # Slots share the processors; a numeric library that takes all of them in each slot only gets in the way.
         "OMP_NUM_THREADS": str(threads),
+        **ALLOCATOR,
         **environment.choose(os.environ, environment.BASICS, environment.STORAGE, extra),
         **spec.settings.environment_variables,
         **({} if model_dir is None else {"AZUREML_MODEL_DIR": str(model_dir)}),
