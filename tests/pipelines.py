@@ -61,18 +61,19 @@ def apply(airflow: RealAirflow, *documents: dict[str, Any]) -> None:
 
 
 def invoke(airflow: RealAirflow, endpoint: str, job: str, **inputs: Any) -> None:
-    """Start a job over REST; data are paths below the data folder."""
-    given: dict[str, Any] = {
-        name: {"JobInputType": "UriFolder", "Uri": value.as_uri()}
-        if isinstance(value, Path)
-        else {"JobInputType": "Literal", "Value": value}
-        for name, value in inputs.items()
-    }
+    """Start a job over REST; data are paths below the data folder, or as REST has them."""
+    given = {name: value if isinstance(value, dict) else _input(value) for name, value in inputs.items()}
     airflow.eventually(lambda: airflow.has_dag(f"batch_endpoint.{endpoint}"))
     answer = airflow.rest(
         "POST", f"/v1/endpoints/{endpoint}/jobs", json={"properties": {"InputData": given, "name": job}}
     )
     assert answer.status_code == 201, answer.text
+
+
+def _input(value: Any) -> dict[str, Any]:
+    if isinstance(value, Path):
+        return {"JobInputType": "UriFolder", "Uri": value.as_uri()}
+    return {"JobInputType": "Literal", "Value": value}
 
 
 def look(airflow: RealAirflow, endpoint: str, job: str) -> dict[str, Any]:
