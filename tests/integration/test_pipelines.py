@@ -11,7 +11,21 @@ import pytest
 
 from tests import churn
 from tests.integration.conftest import RealAirflow
-from tests.pipelines import BEFORE, DATA, TWO_STEPS, apply, deploy, finish, invoke, look, pipeline, states, step, text
+from tests.pipelines import (
+    BEFORE,
+    DATA,
+    TWO_STEPS,
+    apply,
+    deploy,
+    deploy_mini_batches,
+    finish,
+    invoke,
+    look,
+    pipeline,
+    states,
+    step,
+    text,
+)
 from tests.worker.conftest import descendants
 
 pytestmark = [pytest.mark.integration, pytest.mark.extended, pytest.mark.timeout(600)]
@@ -204,69 +218,13 @@ def test_a_job_cannot_go_on_without_a_step_that_an_update_took_away(airflow: Rea
     assert "no tasks for 1 of its 2 steps any more. Start a new job" in job["error"]
 
 
-PICKY = """
-import os, pathlib, sys
-tried = pathlib.Path(sys.argv[sys.argv.index("--marks") + 1], "tried")
-def init(): pass
-def run(batch):
-    if any(path.endswith("003.csv") for path in batch): raise ValueError("no threes")
-    if any(path.endswith("001.csv") for path in batch) and not tried.exists():
-        tried.touch()
-        raise OSError("not yet")
-    return [os.path.basename(path) for path in batch]
-"""
-
-
-def parallel_pipeline(airflow: RealAirflow, deployment: str, **settings: Any) -> None:
-    """Deploy one that copies files, scores the copies in mini-batches, and counts the rows."""
-    folder = airflow.data / "documents" / "mini-batches"
-    (folder / "code").mkdir(parents=True, exist_ok=True)
-    (folder / "code" / "picky.py").write_text(PICKY)
-    scoring = {
-        "type": "parallel",
-        "inputs": {"files": {"type": "uri_folder"}, "marks": {"type": "string"}},
-        "outputs": {"rows": {"type": "uri_folder"}},
-        "input_data": "${{inputs.files}}",
-        "mini_batch_size": "2",
-        "resources": {"instance_count": 2},
-        "task": {
-            "type": "run_function", "code": "./code", "entry_script": "picky.py",
-            "program_arguments": "--marks ${{inputs.marks}}", "append_row_to": "${{outputs.rows}}",
-        },
-        **settings,
-    }  # fmt: skip
-    jobs = {
-        "copy": step("cp ${{inputs.data}}/* ${{outputs.files}}", DATA, {"files": ""}, {"data": "${{parent.inputs.data}}"}),
-        "score": {
-            "type": "parallel",
-            "component": scoring,
-            "inputs": {"files": "${{parent.jobs.copy.outputs.files}}", "marks": "${{parent.inputs.marks}}"},
-            "outputs": {"rows": "${{parent.outputs.rows}}"},
-        },
-        "count": step(
-            "cat ${{inputs.before}}/predictions.csv | wc -l > ${{outputs.lines}}/lines", BEFORE,
-            {"lines": "${{parent.outputs.lines}}"}, {"before": "${{parent.jobs.score.outputs.rows}}"},
-        ),
-    }  # fmt: skip
-    inputs = {**DATA, "marks": {"type": "string"}}
-    documents = {
-        "endpoint": {"name": "mini-batches"},
-        deployment: {
-            "name": deployment, "endpoint_name": "mini-batches", "type": "pipeline",
-            "component": pipeline(jobs, inputs, {"rows": "", "lines": ""}),
-        },
-    }  # fmt: skip
-    for name, document in documents.items():
-        (folder / f"{name}.json").write_text(json.dumps(document))
-    files = [part for name in documents for part in ("-f", str(folder / f"{name}.json"))]
-    airflow.cli("apply", *files, "--set-default")
-
-
 def test_a_step_scores_in_mini_batches(airflow: RealAirflow, tmp_path: Path) -> None:
     """Tried again, taken apart and counted as a model deployment's mini-batches are; and an output put elsewhere."""
     marks, elsewhere = airflow.data / "marks", airflow.outputs / "elsewhere"
     marks.mkdir()
-    parallel_pipeline(airflow, "tolerant", error_threshold=1, retry_settings={"max_retries": 1, "timeout": 60})
+    deploy_mini_batches(
+        airflow, "mini-batches", "tolerant", error_threshold=1, retry_settings={"max_retries": 1, "timeout": 60}
+    )
     airflow.eventually(lambda: airflow.has_dag("batch_endpoint.mini-batches"))
     place = {"rows": {"JobOutputType": "UriFolder", "Uri": elsewhere.as_uri()}}
     given = {
@@ -295,7 +253,9 @@ def test_a_step_scores_in_mini_batches(airflow: RealAirflow, tmp_path: Path) -> 
     assert (tmp_path / "rows" / "predictions.csv").read_bytes() == (elsewhere / "predictions.csv").read_bytes()
     assert json.loads((tmp_path / "dead_letters" / "score.jsonl").read_text())["item"] == "003.csv"
 
-    parallel_pipeline(airflow, "strict", error_threshold=0, retry_settings={"max_retries": 0, "timeout": 60})
+    deploy_mini_batches(
+        airflow, "mini-batches", "strict", error_threshold=0, retry_settings={"max_retries": 0, "timeout": 60}
+    )
     invoke(airflow, "mini-batches", "two", data=airflow.data / "small", marks=str(marks))
     job = finish(airflow, "mini-batches", "two", "failed")
     assert "step score failed" in job["error"]
