@@ -17,6 +17,8 @@ CHURN = EXAMPLES / "churn"
 STEPS = {"training": ("prepare", "train"), "scoring": ("prepare", "score")}
 """The steps of both pipelines, in their order."""
 STRENGTH = 2.0
+LINGER = 4
+"""Seconds in which a step that has written its outputs can still be killed."""
 _NOTES = ("MLmodel", "conda.yaml", "python_env.yaml", "requirements.txt")
 """What MLflow notes of when and where a model was saved."""
 
@@ -66,9 +68,11 @@ class ByHand:
 
 
 def deploy(airflow: RealAirflow, **settings: Any) -> None:
-    """Deploy both pipelines, each behind an endpoint of its name."""
+    """Deploy both pipelines, each behind an endpoint of its name. Their steps do not end at once when they have done their work."""
     folder = airflow.data / "documents" / "churn"
     shutil.copytree(CHURN, folder, dirs_exist_ok=True)
+    for path in folder.glob("components/*/*.yml"):
+        path.write_text(f"{path.read_text().rstrip()} && sleep {LINGER}\n")
     for name in STEPS:
         documents = {
             "endpoint": {"name": name},
@@ -88,9 +92,9 @@ def start(airflow: RealAirflow, hand: ByHand, pipeline: str, job: str) -> None:
 
 
 def await_work(airflow: RealAirflow, pipeline: str, job: str, step: str) -> None:
-    """Wait until the command of a step is at work: its outputs have a folder, and are not published."""
+    """Wait until the command of a step has written something that is not published yet."""
     folder = airflow.outputs / pipeline / job / "_batch" / "steps" / step
-    airflow.eventually(lambda: any(path.is_dir() for path in folder.glob("*")))
+    airflow.eventually(lambda: any(path.is_file() for path in folder.glob("*/*/**/*")))
     assert not (folder / "done.json").exists(), f"step {step} was faster than the test"
 
 
