@@ -46,9 +46,11 @@ with DAG(
     [extract(DAY), deploy] >> score
 
 # [START howto_asset]
+PREDICTIONS = AssetAlias("batch_endpoint.doubling")  # every output of the endpoint
+
 with DAG(
     "example_batch_report",
-    schedule=[AssetAlias("batch_endpoint.doubling")],  # every output of the endpoint
+    schedule=[PREDICTIONS],
     start_date=datetime(2024, 1, 1),
     catchup=False,
     tags=["example", "batch-endpoints"],
@@ -56,7 +58,7 @@ with DAG(
 
     @task
     def report(triggering_asset_events=None) -> list[str]:
-        events = [event for events in triggering_asset_events.values() for event in events]
+        events = triggering_asset_events[PREDICTIONS]
         lines = [f"{event.asset.uri}: {event.extra['rows']} rows of job {event.extra['job']}" for event in events]
         assert lines
         return lines

@@ -1,4 +1,4 @@
-"""Which environment variables a worker, and the scripts in it, get to see: an allow-list, never all."""
+"""Which environment variables a worker, and the scripts in it, get to see."""
 
 from __future__ import annotations
 
@@ -19,6 +19,8 @@ REGISTRY = ("MLFLOW_*",)
 INDEXES = ("UV_*", "PIP_*", "XDG_CACHE_HOME")
 """Where packages come from. Scripts do not get it: what they need is installed for them."""
 OWN = ("BATCH_ENDPOINTS_*",)
+HELD_BACK = (*REGISTRY, *OWN, "UV_*", "PIP_*")
+"""What in a pod is for the worker alone: how it reaches the registry and the package index, and what it is told itself."""
 
 
 def choose(environment: Mapping[str, str], *patterns: Iterable[str]) -> dict[str, str]:
@@ -29,3 +31,18 @@ def choose(environment: Mapping[str, str], *patterns: Iterable[str]) -> dict[str
     """
     wanted = [pattern for group in patterns for pattern in group]
     return {name: value for name, value in environment.items() if any(fnmatchcase(name, pattern) for pattern in wanted)}
+
+
+def for_scripts(environment: Mapping[str, str], *, is_pod: bool) -> dict[str, str]:
+    """Return what scripts and the commands of steps see of their worker's environment.
+
+    Beside an Airflow worker that is an allow-list. A pod has nothing of Airflow, only what its image and its compute give it, so
+    scripts see it all but for what the worker alone needs.
+
+    :param environment: the worker's own.
+    :param is_pod: whether the worker is a pod.
+    """
+    named = environment.get("BATCH_ENDPOINTS_EXTRA_ENVIRONMENT", "").split()
+    chosen = choose(environment, BASICS, STORAGE, named)
+    held_back = choose(environment, HELD_BACK) if is_pod else environment
+    return chosen | {name: value for name, value in environment.items() if name not in held_back}

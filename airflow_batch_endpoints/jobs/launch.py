@@ -27,6 +27,11 @@ class Launch(BaseModel):
     """Where an instance goes that finds no place for ``compute.fallback.after_seconds``."""
 
     @property
+    def is_pod(self) -> bool:
+        """Whether the workers are pods."""
+        return isinstance(self.compute, KubernetesCompute)
+
+    @property
     def kubernetes(self) -> KubernetesCompute:
         """The compute, known to be a cluster."""
         if not isinstance(self.compute, KubernetesCompute):

@@ -47,7 +47,8 @@ class BatchInvokeOperator(RunOperator):
     :param endpoint: name of the endpoint (templated).
     :param input_data: URI of a file, a folder or a pattern; of a pipeline, its one data input (templated).
     :param inputs: inputs of a pipeline by name, each a value or ``{"type": "uri_folder", "path": ...}`` (templated).
-    :param outputs: where outputs of a pipeline go, by name: ``{"path": ...}`` (templated).
+    :param outputs: where outputs of a pipeline go, by name: ``{"path": ...}``; with a ``"name"`` an output, also a model's,
+        becomes a new version of the data asset of that name (templated).
     :param replay_of: instead of an input, the name of a completed job of the endpoint, whose dead letters are scored (templated).
     :param deployment: name of the deployment; the endpoint's default by default (templated).
     :param output_uri: URI of a folder for this job alone; by default below ``[batch_endpoints] default_output_uri`` (templated).

@@ -6,6 +6,7 @@ import logging
 import time
 from typing import TYPE_CHECKING, Any
 
+from airflow.sdk import TaskInstanceState
 from airflow.sdk.exceptions import AirflowFailException
 
 from airflow_batch_endpoints.jobs import tasks
@@ -21,6 +22,8 @@ PARSED_SECONDS = 180.0
 _LOOK_SECONDS = 1.0
 _AT_ONCE = 50
 """Most tasks that one request asks about."""
+_THERE = [*(state.value for state in TaskInstanceState if state is not TaskInstanceState.REMOVED), "null"]
+"""States of the tasks that a run has; those that its DAG has lost stay with it, as removed."""
 
 
 def await_tasks(context: Context, endpoint: str, deployment: str, details: dict[str, Any]) -> None:
@@ -55,7 +58,7 @@ def await_tasks(context: Context, endpoint: str, deployment: str, details: dict[
 def _present(context: Context, wanted: list[str]) -> int:
     ti = context["ti"]
     return sum(
-        ti.get_ti_count(dag_id=ti.dag_id, run_ids=[ti.run_id], task_ids=wanted[start : start + _AT_ONCE])
+        ti.get_ti_count(dag_id=ti.dag_id, run_ids=[ti.run_id], task_ids=wanted[start : start + _AT_ONCE], states=_THERE)
         for start in range(0, len(wanted), _AT_ONCE)
     )
 

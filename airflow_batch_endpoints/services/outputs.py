@@ -7,6 +7,7 @@ import io
 import itertools
 import json
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Any, BinaryIO
 
 from airflow_batch_endpoints.exceptions import ConflictError, NotFoundError, UserError
@@ -22,6 +23,7 @@ from airflow_batch_endpoints.services.resources import (
     Preview,
 )
 from airflow_batch_endpoints.services.storage import bounded, check_output, open_output
+from airflow_batch_endpoints.storage.reach import is_within
 from airflow_batch_endpoints.storage.store import Store
 from airflow_batch_endpoints.storage.uris import join
 
@@ -38,6 +40,17 @@ MAX_COMMITS = 500
 """Commits of a job under way that are searched for dead letters."""
 GROUP_ITEMS = 20
 CHUNK = 1 << 20
+
+
+@dataclass(frozen=True)
+class _Published:
+    """A file that a job published: under which name it is asked for, and where it is."""
+
+    file: OutputFile
+    folder: str
+    """A URI."""
+    key: str
+    """The file's name in it."""
 
 
 class JobOutputs:
@@ -64,23 +77,65 @@ class JobOutputs:
         letters = manifest.get("dead_letters")
         return Outputs(
             output=self._uri,
-            files=[OutputFile.model_validate(file) for file in manifest["files"]],
+            files=[published.file for published in (*self._files(manifest), *self._letters_of_steps())],
             dead_letters=OutputFile.model_validate(letters) if letters else None,
             manifest=manifest,
         )
 
     def _manifest(self) -> dict[str, Any]:
-        content = bounded(lambda: read(open_output(self._uri), layout.MANIFEST, MAX_MANIFEST))
-        manifest = None if content is None else json.loads(content)
-        if not isinstance(manifest, dict) or manifest.get("job") != self._job.name:
+        manifest = _manifest_in(self._uri)
+        if manifest is None or manifest.get("job") != self._job.name:
             raise ConflictError(f"job {self._job.name!r} has published nothing (state: {self._job.state})")
         return manifest
 
+    def _files(self, manifest: dict[str, Any]) -> list[_Published]:
+        """Return the files in the job's folder, and after them those of outputs that the invocation put elsewhere."""
+        own = [OutputFile.model_validate(file) for file in manifest["files"]]
+        found = [_Published(file, self._uri, file.name) for file in own]
+        for name, output in manifest.get("outputs", {}).items():
+            planned = self._job.outputs.get(name)
+            # A manifest lies where scripts can write. What was planned is known better.
+            if planned is None or planned.uri != output["uri"] or is_within(output["uri"], self._uri):
+                continue
+            folder = output["uri"].rpartition("/")[0] if output.get("is_file") else output["uri"]
+            for file in output["files"]:
+                listed = OutputFile.model_validate({**file, "name": f"{name}/{file['name']}"})
+                found.append(_Published(listed, folder, file["name"]))
+        return found
+
+    def _letters_of_steps(self) -> list[_Published]:
+        """Return the files of dead letters that steps which score in mini-batches have left."""
+        found = []
+        for step, folder in self._scored_steps().items():
+            letters = (_manifest_in(folder) or {}).get("dead_letters")
+            if letters:
+                listed = OutputFile.model_validate({**letters, "name": f"dead_letters/{step}.jsonl"})
+                found.append(_Published(listed, folder, letters["name"]))
+        return found
+
+    def _scored_steps(self) -> dict[str, str]:
+        """Return the folders in which steps of this job scored mini-batches."""
+        steps = [step.name for step in self._job.steps if step.is_parallel and step.reused_from is None]
+        return {step: join(self._uri, layout.step_job(step)) for step in steps}
+
     def names(self) -> list[str]:
         """Return the names of all files that were published, the manifest last."""
-        outputs = self.describe()
-        letters = [outputs.dead_letters.name] if outputs.dead_letters else []
-        return [*(file.name for file in outputs.files), *letters, layout.MANIFEST]
+        return [*self._published(), layout.MANIFEST]
+
+    def _published(self) -> dict[str, _Published]:
+        """Return all files but the manifest by their names; a name that is there twice is the file's in the job's folder."""
+        manifest = self._manifest()
+        letters = manifest.get("dead_letters")
+        own = [OutputFile.model_validate(letters)] if letters else []
+        found = [
+            *self._files(manifest),
+            *(_Published(file, self._uri, file.name) for file in own),
+            *self._letters_of_steps(),
+        ]
+        names: dict[str, _Published] = {}
+        for published in found:
+            names.setdefault(published.file.name, published)
+        return names
 
     # -- reading -----------------------------------------------------------------------------------------------------
 
@@ -89,11 +144,13 @@ class JobOutputs:
 
         :raises NotFoundError: it is none of them.
         """
-        if name not in self.names():
+        manifest = _Published(OutputFile(name=layout.MANIFEST), self._uri, layout.MANIFEST)
+        published = {**self._published(), layout.MANIFEST: manifest}.get(name)
+        if published is None:
             raise NotFoundError(f"job {self._job.name!r} has published no file {ascii(name)[:120]}")
         # Again and with its name: a link may stand there by now.
-        check_output(join(self._uri, name))
-        context = bounded(lambda: open_output(self._uri).reader(name))
+        check_output(join(published.folder, published.key))
+        context = bounded(lambda: open_output(published.folder).reader(published.key))
         file = bounded(context.__enter__)
 
         def pieces() -> Iterator[bytes]:
@@ -112,14 +169,17 @@ class JobOutputs:
         :raises UserError: no file is of a format that can be shown.
         """
         readers = {".csv": _csv_rows, ".jsonl": _json_rows, ".parquet": _parquet_rows}
-        for file in self.describe().files:
+        for published in self._files(self._manifest()):
+            file = published.file
             reader = readers.get("." + file.name.rpartition(".")[2])
             if reader is None:
                 continue
-            check_output(join(self._uri, file.name))
+            check_output(join(published.folder, published.key))
 
-            def look(reader: Callable[..., Any] = reader, name: str = file.name) -> tuple[list[str], list[list[Any]]]:
-                with open_output(self._uri).reader(name) as content:
+            def look(
+                reader: Callable[..., Any] = reader, published: _Published = published
+            ) -> tuple[list[str], list[list[Any]]]:
+                with open_output(published.folder).reader(published.key) as content:
                     columns, found = reader(content, rows + 1)
                     return columns, found
 
@@ -139,10 +199,12 @@ class JobOutputs:
 
         :param limit: how many letters the page has at most.
         """
-        content = bounded(lambda: self._letters(open_output(self._uri)))
-        lines = content[:MAX_LETTERS].splitlines()
-        is_cut = len(content) > MAX_LETTERS
-        letters = [letter for line in (lines[:-1] if is_cut else lines) if isinstance(letter := json.loads(line), dict)]
+        folders = self._scored_steps() if self._job.deployment_type == "pipeline" else {"": self._uri}
+        letters, is_cut = [], False
+        for step, folder in folders.items():
+            found, is_more = _letters_in(folder)
+            letters += [{"step": step, **letter} if step else letter for letter in found]
+            is_cut = is_cut or is_more
         groups: dict[tuple[str, str], list[dict[str, Any]]] = {}
         for letter in letters:
             groups.setdefault((str(letter.get("error_type")), str(letter.get("message"))), []).append(letter)
@@ -161,20 +223,36 @@ class JobOutputs:
             items=letters[offset : offset + limit],
         )
 
-    def _letters(self, store: Store) -> bytes:
-        published = read(store, layout.DEAD_LETTERS, MAX_LETTERS + 1)
-        if published is not None:
-            return published
-        found = b""
-        for key in store.list(layout.COMMITS)[:MAX_COMMITS]:
-            commit = json.loads(store.read(key) or b"{}")
-            part = str(commit.get("dead") or "")
-            if part:
-                check_output(join(self._uri, part))
-                found += read(store, part, MAX_LETTERS + 1 - len(found)) or b""
-            if len(found) > MAX_LETTERS:
-                break
-        return found
+
+def _manifest_in(folder: str) -> dict[str, Any] | None:
+    """Return the manifest of a job's folder; ``None`` when nothing is published there."""
+    content = bounded(lambda: read(open_output(folder), layout.MANIFEST, MAX_MANIFEST))
+    manifest = None if content is None else json.loads(content)
+    return manifest if isinstance(manifest, dict) else None
+
+
+def _letters_in(folder: str) -> tuple[list[dict[str, Any]], bool]:
+    """Return the dead letters of a job's folder, and whether there are more than are read."""
+    content = bounded(lambda: _read_letters(open_output(folder), folder))
+    lines, is_cut = content[:MAX_LETTERS].splitlines(), len(content) > MAX_LETTERS
+    lines = lines[:-1] if is_cut else lines
+    return [letter for line in lines if isinstance(letter := json.loads(line), dict)], is_cut
+
+
+def _read_letters(store: Store, folder: str) -> bytes:
+    published = read(store, layout.DEAD_LETTERS, MAX_LETTERS + 1)
+    if published is not None:
+        return published
+    found = b""
+    for key in store.list(layout.COMMITS)[:MAX_COMMITS]:
+        commit = json.loads(store.read(key) or b"{}")
+        part = str(commit.get("dead") or "")
+        if part:
+            check_output(join(folder, part))
+            found += read(store, part, MAX_LETTERS + 1 - len(found)) or b""
+        if len(found) > MAX_LETTERS:
+            break
+    return found
 
 
 def _csv_rows(file: BinaryIO, limit: int) -> tuple[list[str], list[list[Any]]]:

@@ -6,6 +6,8 @@ import pytest
 
 from tests.integration.conftest import RealAirflow
 
+NAMES = ("example-numbers", "example-doubled")
+"""Data assets of the example."""
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(600)]
 
 
@@ -29,3 +31,19 @@ def test_predictions_start_the_dag_scheduled_on_them(airflow: RealAirflow) -> No
 
 def test_mlops_left_the_better_deployment_as_default(airflow: RealAirflow) -> None:
     assert json.loads(airflow.cli("show", "prices", "-o", "json").stdout)["default"] == "candidate"
+
+
+def test_new_data_are_scored_and_the_predictions_become_data(airflow: RealAirflow) -> None:
+    dag_id = "example_batch_on_new_scores"
+    for waiting in ("example_batch_on_new_data", dag_id):
+        airflow.eventually(lambda waiting=waiting: airflow.has_dag(waiting))
+        airflow.api("PATCH", f"dags/{waiting}", {"is_paused": False})
+    airflow.trigger("example_batch_new_data", "example")
+    airflow.wait("example_batch_new_data", "example", "success")
+    (run,) = airflow.eventually(lambda: airflow.runs(dag_id))
+    airflow.wait(dag_id, run, "success")
+    path = f"dags/{dag_id}/dagRuns/{run}/taskInstances/total/xcomEntries/return_value"
+    assert airflow.api("GET", path)["value"] == 2 * (1 + 2 + 3)
+    versions = {name: json.loads(airflow.cli("assets", "show", "data", name, "-o", "json").stdout) for name in NAMES}
+    assert {name: version["version"] for name, version in versions.items()} == dict.fromkeys(NAMES, "1")
+    assert versions["example-numbers"]["path"].endswith("numbers/example")

@@ -19,7 +19,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
 
 from tests.integration.conftest import RealAirflow
-from tests.pipelines import TWO_STEPS, deploy, finish, invoke
+from tests.pipelines import TWO_STEPS, deploy, deploy_mini_batches, finish, invoke
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(1200)]
 
@@ -68,6 +68,8 @@ PAGES = {
     "hostile-history": ("/endpoints/hostile?tab=history", "created by admin|changed by admin"),
     "failed-job": ("/endpoints/flights/jobs/strict-1", "Why it failed"),
     "pipeline": ("/endpoints/counting-lines/jobs/nightly-2", "2 of them reused"),
+    "pipeline-failures": ("/endpoints/picky/jobs/nightly-1?tab=failures", "no threes"),
+    "pipeline-output": ("/endpoints/picky/jobs/nightly-1?tab=output", "dead_letters/score.jsonl"),
     "pipeline-form": ("/endpoints/counting-lines/invoke", "Output result"),
     "jobs": ("/jobs", "nightly-1"),
     "assets": ("/assets", "azureml:flight-days:1"),
@@ -215,6 +217,9 @@ def jobs(airflow: RealAirflow) -> None:
     for job in ("nightly-1", "nightly-2"):
         invoke(airflow, "counting-lines", job, data=airflow.data / "nights")
         finish(airflow, "counting-lines", job)
+    deploy_mini_batches(airflow, "picky", "steps", error_threshold=1)
+    invoke(airflow, "picky", "nightly-1", data=airflow.inputs("few", 5), marks=str(airflow.data))
+    finish(airflow, "picky", "nightly-1")
     for endpoint, job, _, _, state in started:
         airflow.wait(f"batch_endpoint.{endpoint}", job, state, seconds=400)
 

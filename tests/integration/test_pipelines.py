@@ -1,57 +1,94 @@
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
-import joblib
-import numpy as np
 import pytest
 
-from tests.integration.conftest import EXAMPLES, RealAirflow
-from tests.pipelines import BEFORE, DATA, TWO_STEPS, apply, deploy, finish, invoke, look, pipeline, states, step, text
+from tests import churn
+from tests.integration.conftest import RealAirflow
+from tests.pipelines import (
+    BEFORE,
+    DATA,
+    TWO_STEPS,
+    apply,
+    deploy,
+    deploy_mini_batches,
+    finish,
+    invoke,
+    look,
+    pipeline,
+    states,
+    step,
+    text,
+)
+from tests.worker.conftest import descendants
 
 pytestmark = [pytest.mark.integration, pytest.mark.extended, pytest.mark.timeout(600)]
+
+
+@pytest.fixture(scope="module")
+def by_hand(airflow: RealAirflow) -> churn.ByHand:
+    return churn.ByHand(airflow.data / "by-hand")
+
+
+@pytest.fixture(scope="module")
+def disturbed(airflow: RealAirflow) -> None:
+    churn.deploy(airflow)
+
 
 ECHO = "import os\ndef init(): pass\ndef run(b): return [os.path.basename(p) for p in b]\n"
 
 
-def test_train_and_score_as_by_hand(airflow: RealAirflow, tmp_path: Path) -> None:
+def test_the_example_trains_and_scores_as_by_hand(airflow: RealAirflow, by_hand: churn.ByHand) -> None:
     airflow.trigger("example_batch_pipeline", "example")
     airflow.wait("example_batch_pipeline", "example", "success", seconds=400)
     (training,) = airflow.runs("batch_endpoint.churn-training")
     (scoring,) = airflow.runs("batch_endpoint.churn")
-    trained, scored = look(airflow, "churn-training", training), look(airflow, "churn", scoring)
+    trained = churn.assert_as_by_hand(airflow, by_hand, "churn-training", training, "training")
+    scored = churn.assert_as_by_hand(airflow, by_hand, "churn", scoring, "scoring")
     assert states(trained) == {"prepare": "Completed", "train": "Completed"}
     assert states(scored) == {"prepare": "Completed", "score": "Completed"}
     assert [step["after"] for step in scored["steps"]] == [[], ["prepare"]]
 
-    code, customers = EXAMPLES / "churn" / "components", airflow.data / "customers"
 
-    def run(component: str, **arguments: object) -> None:
-        told = [part for name, value in arguments.items() for part in (f"--{name.replace('_', '-')}", str(value))]
-        script = code / component / "code" / f"{component}.py"
-        subprocess.run([sys.executable, str(script), *told], check=True, cwd=tmp_path)
+@pytest.mark.parametrize("pipeline", churn.STEPS)
+def test_killed_at_every_step_a_pipeline_makes_the_same(
+    airflow: RealAirflow, by_hand: churn.ByHand, disturbed: None, pipeline: str
+) -> None:
+    churn.start(airflow, by_hand, pipeline, "killed")
+    for name in churn.STEPS[pipeline]:
+        churn.await_work(airflow, pipeline, "killed", name)
+        (worker,) = airflow.workers("step", "killed")
+        for process in descendants(worker):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
+    job = churn.assert_as_by_hand(airflow, by_hand, pipeline, "killed")
+    assert {step["name"]: step["tries"] for step in job["steps"]} == dict.fromkeys(churn.STEPS[pipeline], 2)
 
-    run("prepare", data=customers, prepared=tmp_path / "prepared", fitted=tmp_path / "fitted")
-    run(
-        "train",
-        prepared=tmp_path / "prepared",
-        strength=2.0,
-        model=tmp_path / "model",
-        scores=tmp_path / "train-scores",
-    )
-    run(
-        "score", prepared=tmp_path / "prepared", model=tmp_path / "model", score_mode="append", scores=tmp_path / "scores"
-    )  # fmt: skip
-    assert text(scored, "scores", "predictions.csv") == (tmp_path / "scores" / "predictions.csv").read_text()
-    assert text(trained, "scores", "scores.json") == (tmp_path / "train-scores" / "scores.json").read_text()
-    fitted = Path(trained["outputs"]["transformations"]["uri"].removeprefix("file://"), "scaler.joblib")
-    np.testing.assert_array_equal(joblib.load(fitted).mean_, joblib.load(tmp_path / "fitted" / "scaler.joblib").mean_)
+
+@pytest.mark.parametrize("pipeline", churn.STEPS)
+def test_failed_at_every_step_and_cleared_a_pipeline_makes_the_same(
+    airflow: RealAirflow, by_hand: churn.ByHand, disturbed: None, pipeline: str
+) -> None:
+    steps = airflow.outputs / pipeline / "ended" / "_batch" / "steps"
+    done: dict[str, bytes] = {}
+    churn.start(airflow, by_hand, pipeline, "ended")
+    for name in churn.STEPS[pipeline]:
+        churn.await_work(airflow, pipeline, "ended", name)
+        airflow.fail(f"batch_endpoint.{pipeline}", "ended")
+        airflow.eventually(lambda: not airflow.workers("step", "ended"), 60)
+        assert not (steps / name / "done.json").exists(), "it was ended in the middle of its work"
+        airflow.clear(f"batch_endpoint.{pipeline}", "ended")
+        done_file = steps / name / "done.json"
+        airflow.eventually(done_file.exists)
+        done[name] = done_file.read_bytes()
+    churn.assert_as_by_hand(airflow, by_hand, pipeline, "ended")
+    assert {name: (steps / name / "done.json").read_bytes() for name in done} == done, "what is done is not done again"
 
 
 def test_steps_are_used_again(airflow: RealAirflow) -> None:
@@ -166,6 +203,68 @@ def test_a_failed_pipeline_goes_on_at_the_step_that_failed(airflow: RealAirflow)
     assert (log / "first").read_text() == "ran\n", "what is done is not done again"
 
 
+def test_a_job_cannot_go_on_without_a_step_that_an_update_took_away(airflow: RealAirflow) -> None:
+    given = {"data": "${{parent.inputs.data}}"}
+    kept, broken = step("true", DATA, {"made": ""}, given), step("exit 1", DATA, {"made": ""}, given)
+    deploy(airflow, "reduced", pipeline({"kept": kept, "broken": broken}, DATA, {}))
+    invoke(airflow, "reduced", "one", data=airflow.inputs("small", 7))
+    assert "step broken failed" in finish(airflow, "reduced", "one", "failed")["error"]
+    deploy(airflow, "reduced", pipeline({"kept": kept}, DATA, {}))
+    path = "dags/batch_endpoint.reduced/tasks"
+    airflow.eventually(lambda: not any("broken" in task["task_id"] for task in airflow.api("GET", path)["tasks"]))
+    airflow.clear("batch_endpoint.reduced", "one")
+    job = finish(airflow, "reduced", "one", "failed")
+    assert "was changed after this job was planned" in job["error"]
+    assert "no tasks for 1 of its 2 steps any more. Start a new job" in job["error"]
+
+
+def test_a_step_scores_in_mini_batches(airflow: RealAirflow, tmp_path: Path) -> None:
+    """Tried again, taken apart and counted as a model deployment's mini-batches are; and an output put elsewhere."""
+    marks, elsewhere = airflow.data / "marks", airflow.outputs / "elsewhere"
+    marks.mkdir()
+    deploy_mini_batches(
+        airflow, "mini-batches", "tolerant", error_threshold=1, retry_settings={"max_retries": 1, "timeout": 60}
+    )
+    airflow.eventually(lambda: airflow.has_dag("batch_endpoint.mini-batches"))
+    place = {"rows": {"JobOutputType": "UriFolder", "Uri": elsewhere.as_uri()}}
+    given = {
+        "data": {"JobInputType": "UriFolder", "Uri": airflow.inputs("small", 7).as_uri()},
+        "marks": {"JobInputType": "Literal", "Value": str(marks)},
+    }
+    body = {"properties": {"InputData": given, "OutputData": place, "name": "one"}}
+    answer = airflow.rest("POST", "/v1/endpoints/mini-batches/jobs", json=body)
+    assert answer.status_code == 201, answer.text
+    job = finish(airflow, "mini-batches", "one")
+    assert states(job) == {"copy": "Completed", "score": "Completed", "count": "Completed"}
+    rows = [f'"{number:03}.csv"' for number in (0, 1, 2, 4, 5, 6)]
+    assert (elsewhere / "predictions.csv").read_text().splitlines() == ["prediction", *rows]
+    assert text(job, "lines", "lines").strip() == "7"
+    assert (marks / "tried").exists()
+
+    path = "/v1/endpoints/mini-batches/jobs/one"
+    letters = airflow.rest("GET", f"{path}/dead-letters").json()
+    assert [(letter["step"], letter["item"], letter["message"]) for letter in letters["items"]] == [
+        ("score", "003.csv", "no threes")
+    ]
+    assert airflow.rest("GET", f"{path}/preview").json()["rows"][0] == ["000.csv"]
+    airflow.cli("jobs", "download", "mini-batches", "one", str(tmp_path))
+    found = {str(file.relative_to(tmp_path)) for file in tmp_path.rglob("*") if file.is_file()}
+    assert found == {"lines/lines", "rows/predictions.csv", "dead_letters/score.jsonl", "manifest.json"}
+    assert (tmp_path / "rows" / "predictions.csv").read_bytes() == (elsewhere / "predictions.csv").read_bytes()
+    assert json.loads((tmp_path / "dead_letters" / "score.jsonl").read_text())["item"] == "003.csv"
+
+    deploy_mini_batches(
+        airflow, "mini-batches", "strict", error_threshold=0, retry_settings={"max_retries": 0, "timeout": 60}
+    )
+    invoke(airflow, "mini-batches", "two", data=airflow.data / "small", marks=str(marks))
+    job = finish(airflow, "mini-batches", "two", "failed")
+    assert "step score failed" in job["error"]
+    assert "error_threshold" in job["error"]
+    assert states(job) == {"copy": "Completed", "score": "Failed", "count": "NotStarted"}
+    letters = airflow.rest("GET", "/v1/endpoints/mini-batches/jobs/two/dead-letters").json()
+    assert [letter["item"] for letter in letters["items"]] == ["003.csv"], "also of what was not published"
+
+
 def test_a_canceled_pipeline_leaves_nothing_running(airflow: RealAirflow) -> None:
     sleeping = step("sleep 300", DATA, {"made": "${{parent.outputs.made}}"}, {"data": "${{parent.inputs.data}}"})
     deploy(airflow, "sleeping", pipeline({"sleep": sleeping}, DATA, {"made": ""}))
@@ -193,6 +292,14 @@ def test_another_dag_behind_an_endpoint(airflow: RealAirflow) -> None:
     apply(airflow, {**dag, "dag_run_id": other["run_id"]})
     shown = airflow.rest("GET", "/v1/endpoints/reports/deployments/as-before").json()
     assert shown["document"]["inputs"] == job["inputs"], "a run of the DAG gives its parameters as defaults"
+
+    airflow.trigger("deploying_a_run", "known", {"run": other["run_id"]})
+    airflow.wait("deploying_a_run", "known", "success")
+    shown = airflow.rest("GET", "/v1/endpoints/reports/deployments/from-a-task").json()
+    assert shown["document"]["inputs"] == job["inputs"], "a task that deploys asks for them, too"
+    airflow.trigger("deploying_a_run", "unknown", {"run": "nobody"})
+    airflow.wait("deploying_a_run", "unknown", "failed")
+    assert "there is no run 'nobody' of DAG 'example_nightly_report'" in airflow.logs("deploying_a_run", "unknown")
 
     invoke(airflow, "reports", "slow", day="2024-02-29", seconds=300)
     running = airflow.eventually(lambda: (look(airflow, "reports", "slow")["other_run"] or {}).get("run_id"))

@@ -79,7 +79,10 @@ def test_pods_die_at_random(airflow: ClusterAirflow, cluster: Cluster, dying: st
     airflow.eventually(cluster.is_empty, 120)
 
 
-def test_object_storage_with_the_computes_own_credentials(airflow: ClusterAirflow, cluster: Cluster) -> None:
+@pytest.mark.parametrize("whose", ["compute", "datastore"])
+def test_object_storage_with_the_secret_of_the_compute_or_the_data_store(
+    airflow: ClusterAirflow, cluster: Cluster, whose: str
+) -> None:
     """moto is no referee of conditional puts, so one instance does the work; races are tested on storage that is one."""
     host = os.environ.get(HOST)
     if not host:
@@ -103,17 +106,27 @@ def test_object_storage_with_the_computes_own_credentials(airflow: ClusterAirflo
         bucket = s3fs.S3FileSystem(
             key="testing", secret="hush-hush", endpoint_url=f"http://127.0.0.1:{port}", skip_instance_cache=True
         )
-        bucket.mkdir("lake")
+        bucket.makedirs("lake", exist_ok=True)  # what moto holds is this process's, whatever the server
         for number in range(5):
             bucket.pipe(f"lake/in/{number:03}.csv", b"x\n")
-        airflow.compute("cloud", env_from=[{"secretRef": {"name": "object-storage"}}])
-        airflow.script_endpoint("cloud", SLOW, compute="cloud", mini_batch_size=2)
-        conf: dict[str, Any] = {"input": "s3://lake/in", "output": "s3://lake/out/job"}
-        airflow.trigger("batch_endpoint.cloud", "one", conf)
-        job = airflow.end_of("cloud", "one")
+        name = f"cloud-of-{whose}"
+        airflow.compute(
+            name, **({"env_from": [{"secretRef": {"name": "object-storage"}}]} if whose == "compute" else {})
+        )
+        documents = airflow.script_endpoint(name, SLOW, compute=name, mini_batch_size=2)
+        lake = "s3://lake"
+        if whose == "datastore":
+            store = {"name": "lake", "type": "uri", "uri": lake, "secret_name": "object-storage"}
+            (documents / "store.yml").write_text(json.dumps(store))
+            airflow.cli("apply", "-f", str(documents / "store.yml"))
+            lake = "azureml://datastores/lake/paths"
+        conf: dict[str, Any] = {"input": f"{lake}/in", "output": f"{lake}/out/{whose}"}
+        airflow.trigger(f"batch_endpoint.{name}", "one", conf)
+        job = airflow.end_of(name, "one")
+        assert (job["input"], job["output"]) == ("s3://lake/in", f"s3://lake/out/{whose}")
         assert job["counts"]["succeeded"] == 5
-        assert bucket.cat("lake/out/job/predictions.csv").count(b"\n") == 6
-        assert "hush-hush" not in airflow.logs("batch_endpoint.cloud", "one")
+        assert bucket.cat(f"lake/out/{whose}/predictions.csv").count(b"\n") == 6
+        assert "hush-hush" not in airflow.logs(f"batch_endpoint.{name}", "one")
     finally:
         server.stop()
         cluster.kubectl("delete", "secret", "object-storage", "--ignore-not-found")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -145,3 +146,47 @@ def test_the_steps_of_a_job(server: ApiServer, piped: str) -> None:
     table = server.client("jobs", "show", piped, "told").stdout
     assert "no memory" in table
     assert "count" in table
+
+
+def test_outputs_that_lie_elsewhere(server: ApiServer, piped: str, tmp_path: Path) -> None:
+    """They are offered where plan says they are: not where a manifest alone does, nor where jobs may not write."""
+    path, outputs = f"/v1/endpoints/{piped}/jobs/scattered", server.home / "batch_endpoints" / "outputs"
+    folder, elsewhere = outputs / "piped" / "scattered", outputs / "elsewhere"
+    assert server.rest("POST", path.rpartition("/")[0], json=properties(server, name="scattered")).status_code == 201
+    contents = {
+        folder / "here" / "a.txt": "a", elsewhere / "made" / "b.csv": "x\nb\n", elsewhere / "file.bin": "c",
+        elsewhere / "others" / "d.txt": "d", tmp_path / "outside" / "e.txt": "e",
+    }  # fmt: skip
+    for file, content in contents.items():
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(content)
+    places = {
+        "here": (folder / "here", False, "a.txt"),
+        "made": (elsewhere / "made", False, "b.csv"),
+        "file": (elsewhere / "file.bin", True, "file.bin"),
+        "outside": (tmp_path / "outside", False, "e.txt"),
+    }
+    planned = {name: {"type": "uri_folder", "uri": uri.as_uri()} for name, (uri, _, _) in places.items()}
+    forged = {"forged": (elsewhere / "others", False, "d.txt")}
+    manifest = {
+        "job": "scattered",
+        "files": [{"name": "here/a.txt"}],
+        "outputs": {
+            name: {"type": "uri_folder", "uri": uri.as_uri(), "is_file": is_file, "files": [{"name": file, "bytes": 1}]}
+            for name, (uri, is_file, file) in {**places, **forged}.items()
+        },
+    }
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    job = {"type": "pipeline", "deployment": "steps", "output_uri": folder.as_uri(), "launch": {}, "steps": {}}
+    said = [["plan", "job", job], ["plan", "details", {"steps": [], "inputs": {}, "outputs": planned}]]
+    server.python(SAY, "scattered", json.dumps({"state": "success", "tasks": {"plan": "success"}, "said": said}))
+
+    listed = [file["name"] for file in server.rest("GET", f"{path}/outputs").json()["files"]]
+    assert listed == ["here/a.txt", "made/b.csv", "file/file.bin", "outside/e.txt"]
+    for name, content in {"here/a.txt": "a", "made/b.csv": "x\nb\n", "file/file.bin": "c"}.items():
+        assert server.rest("GET", f"{path}/outputs/{name}").text == content
+    assert server.rest("GET", f"{path}/preview").json()["rows"] == [["b"]]
+    assert server.rest("GET", f"{path}/outputs/forged/d.txt").status_code == 404
+    refused = server.rest("GET", f"{path}/outputs/outside/e.txt")
+    assert refused.status_code in (400, 403)
+    assert "allowed_output_uris" in refused.json()["detail"]

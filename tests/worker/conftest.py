@@ -117,6 +117,11 @@ def children(pid: int) -> list[int]:
         return []
 
 
+def descendants(pid: int) -> list[int]:
+    """Return a process with all that it has started, itself first."""
+    return [pid, *(each for child in children(pid) for each in descendants(child))]
+
+
 def eventually(what: Callable[[], Any], seconds: float = 60) -> Any:
     deadline = time.monotonic() + seconds
     while not (found := what()):

@@ -392,6 +392,18 @@ def test_scripts_get_no_secrets_and_find_their_model(job: Job) -> None:
     assert "net/weights.txt" in text
 
 
+def test_scripts_in_pods_get_what_their_compute_gives_them(job: Job) -> None:
+    job.environment |= {"MY_TOKEN": "given", "MLFLOW_TRACKING_TOKEN": "secret", "PIP_INDEX_URL": "secret"}
+    job.spec["launch"] = {"compute": {"type": "kubernetes", "name": "pool", "image": "i"}, "image": "i"}
+    job.script("import os\ndef init(): pass\ndef run(b): return [' '.join(sorted(os.environ))] * len(b)\n")
+    job.run()
+    seen = job.predictions().decode()
+    assert "MY_TOKEN" in seen
+    assert "MLFLOW_" not in seen
+    assert "PIP_" not in seen
+    assert "BATCH_ENDPOINTS_" not in seen
+
+
 def test_files_that_scripts_write_are_published(job: Job) -> None:
     job.script(
         "import os\ndef init(): pass\ndef run(b):\n"

@@ -355,6 +355,19 @@ def test_the_environment_is_an_allow_list_with_the_workers_python_first(
     assert f"{Path(sys.executable).parent}/python\n" in seen
 
 
+def test_a_command_in_a_pod_sees_what_its_compute_gives_it(
+    make: Callable[..., Pipeline], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DB_PASSWORD", "of-the-compute")
+    monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", "secret")
+    monkeypatch.setenv("UV_DEFAULT_INDEX", "https://user:secret@index")
+    launch = {"compute": {"type": "kubernetes", "name": "pool", "image": "i"}, "image": "i"}
+    pipeline = make().step("one", "env > ${{outputs.made}}", outputs=MADE, launch=launch)
+    seen = text(here(pipeline))
+    assert "DB_PASSWORD=of-the-compute\n" in seen
+    assert "secret" not in seen
+
+
 def test_outputs_of_every_type(make: Callable[..., Pipeline]) -> None:
     outputs = {
         "file": {"type": "uri_file"},

@@ -156,14 +156,13 @@ def devices(count: int, visible: str | None) -> list[str]:
 
 
 def slot_environment(spec: JobSpec, model_dir: Path | None) -> dict[str, str]:
-    """Return the whole environment of a slot: what programs and storage need, and what the deployment sets."""
-    extra = os.environ.get("BATCH_ENDPOINTS_EXTRA_ENVIRONMENT", "").split()
+    """Return the whole environment of a slot: what its worker lets it see, and what the deployment sets."""
     threads = max(1, len(os.sched_getaffinity(0)) // spec.settings.max_concurrency_per_instance)
     return {
         # Slots share the processors; a numeric library that takes all of them in each slot only gets in the way.
         "OMP_NUM_THREADS": str(threads),
         **ALLOCATOR,
-        **environment.choose(os.environ, environment.BASICS, environment.STORAGE, extra),
+        **environment.for_scripts(os.environ, is_pod=spec.launch.is_pod),
         **spec.settings.environment_variables,
         **({} if model_dir is None else {"AZUREML_MODEL_DIR": str(model_dir)}),
     }

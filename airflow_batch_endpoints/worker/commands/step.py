@@ -115,12 +115,11 @@ def _variables(told_inputs: Mapping[str, str], told_outputs: Mapping[str, str]) 
 
 
 def _environment(spec: StepSpec) -> dict[str, str]:
-    """Return the variables of a command: what programs and storage need, where MLflow is, and what the step sets.
+    """Return the variables of a command: what its worker lets it see, where MLflow is, and what the step sets.
 
     ``python`` is that of the environment which the step asks for; without one, or if the worker's own will do, the worker's.
     """
-    extra = os.environ.get("BATCH_ENDPOINTS_EXTRA_ENVIRONMENT", "").split()
-    chosen = environment.choose(os.environ, environment.BASICS, environment.STORAGE, extra)
+    chosen = environment.for_scripts(os.environ, is_pod=spec.launch.is_pod)
     for name in ("MLFLOW_TRACKING_URI", "MLFLOW_REGISTRY_URI"):
         if "@" not in os.environ.get(name, "@"):  # an address that holds no credentials
             chosen.setdefault(name, os.environ[name])

@@ -130,10 +130,7 @@ def publish(store: Store, spec: PipelineSpec, submission: str) -> dict[str, Any]
         "input_uri": spec.input_uri,
         "assets": list(spec.assets),
         "inputs": spec.inputs,
-        "outputs": {
-            name: {"type": output.type, "uri": spec.outputs[name].uri, "files": list(_described(output))}
-            for name, output in copied.items()
-        },
+        "outputs": {name: _output(spec.outputs[name], output) for name, output in copied.items()},
         "steps": {name: _step(step) for name, step in done.items()},
         "files": [
             file
@@ -210,11 +207,18 @@ def _copy(wanted: JobOutput, made: PublishedOutput) -> PublishedOutput:
     return made
 
 
-def _described(output: PublishedOutput, below: str = "") -> Iterator[dict[str, Any]]:
+def _output(wanted: JobOutput, made: PublishedOutput) -> dict[str, Any]:
+    """Return what the manifest says of an output; what is a file itself has the file's own name."""
+    is_file = any(not file.name for file in made.files)
+    name = wanted.uri.rpartition("/")[2] if is_file else ""
+    return {"type": wanted.type, "uri": wanted.uri, "is_file": is_file, "files": list(_described(made, name))}
+
+
+def _described(output: PublishedOutput, below: str) -> Iterator[dict[str, Any]]:
     """Yield what the manifest says of files: their names relative to the output, or to the job's folder."""
     for file in output.files:
         name = "/".join(part for part in (below, file.name) if part)
-        yield {"name": name or output.uri.rpartition("/")[2], "rows": None, "bytes": file.bytes, "sha256": file.sha256}
+        yield {"name": name, "rows": None, "bytes": file.bytes, "sha256": file.sha256}
 
 
 def _below(uri: str, folder: str) -> str | None:

@@ -110,6 +110,27 @@ def test_the_environment_is_chosen_by_name() -> None:
     assert chosen == {"PATH": "p", "LC_ALL": "C", "AWS_REGION": "r", "MINE_A": "1"}
 
 
+def test_scripts_in_pods_see_what_their_compute_gives_them() -> None:
+    own = {
+        "PATH": "p",
+        "AWS_REGION": "r",
+        "DB_PASSWORD": "s",
+        "AZURE_FEDERATED_TOKEN_FILE": "f",
+        "MLFLOW_TRACKING_TOKEN": "t",
+        "UV_DEFAULT_INDEX": "https://user:pass@index",
+        "PIP_INDEX_URL": "https://user:pass@index",
+        "BATCH_ENDPOINTS_JOB_SPEC": "{}",
+    }
+    everywhere = {"PATH": "p", "AWS_REGION": "r"}
+    assert environment.for_scripts(own, is_pod=False) == everywhere
+    in_pod = everywhere | {"DB_PASSWORD": "s", "AZURE_FEDERATED_TOKEN_FILE": "f"}
+    assert environment.for_scripts(own, is_pod=True) == in_pod
+    own["BATCH_ENDPOINTS_EXTRA_ENVIRONMENT"] = "DB_* MLFLOW_TRACKING_TOKEN"
+    named = {"DB_PASSWORD": "s", "MLFLOW_TRACKING_TOKEN": "t"}
+    assert environment.for_scripts(own, is_pod=False) == everywhere | named
+    assert environment.for_scripts(own, is_pod=True) == in_pod | named
+
+
 def test_who_is_to_stop_and_why() -> None:
     canceled = json.dumps(stop_request("1", "ended"))
     assert read_stop(canceled, "1") == Stop("ended", None)

@@ -12,6 +12,8 @@ const LIVE = 10000;
 export function Failures({ address, job, rights }) {
   const [offset, setOffset] = useState(0);
   const isOver = ENDED.includes(job.state);
+  // Those of a pipeline's steps are files of their own, and no job scores them again.
+  const isWhole = job.state === "Completed" && job.deployment_type === "model";
   const letters = useResource(job.output ? withQuery(`${address}/dead-letters`, { limit: PAGE, offset: offset || null }) : null, () => (isOver ? null : LIVE));
   if (!job.output) {
     return html`<p class="card empty">The job has no output yet, so nothing is known of failed items.</p>`;
@@ -22,8 +24,8 @@ export function Failures({ address, job, rights }) {
       : html`
         <section class="card" aria-label="Failures by error">
           <header><h2>By error</h2><span class="actions"><span class="muted">${found.total === null ? "too many to read all" : `${number(found.total)} failed ${found.total === 1 ? "item" : "items"}`}</span>
-            ${job.state === "Completed" && html`<${Replay} job=${job} rights=${rights} />`}
-            ${job.state === "Completed" && html`<${Download} address=${address} name="dead_letters.jsonl" label="Download all" />`}</span></header>
+            ${isWhole && html`<${Replay} job=${job} rights=${rights} />`}
+            ${isWhole && html`<${Download} address=${address} name="dead_letters.jsonl" label="Download all" />`}</span></header>
           <ul class="groups">${found.groups.map((group, i) => html`<li key=${`${group.error_type} ${group.message}`}><${Group} group=${group} isOpen=${i === 0} /></li>`)}</ul>
         </section>
         <${Letters} found=${found} offset=${offset} onOffset=${setOffset} />`
@@ -69,7 +71,7 @@ const Group = ({ group, isOpen }) => html`<details open=${isOpen}>
 </details>`;
 
 function Letters({ found, offset, onOffset }) {
-  const columns = ["item", "error_type", "message", "attempts"];
+  const columns = [...(found.items.some((letter) => letter.step) ? ["step"] : []), "item", "error_type", "message", "attempts"];
   const hasMore = found.total === null ? found.items.length === PAGE : offset + found.items.length < found.total;
   return html`<section class="card" aria-label="Dead letters">
     <header><h2>Dead letters</h2></header>

@@ -37,7 +37,7 @@ export function JobView({ endpoint, name, isTab = false }) {
     <${Progress} job=${found} progress=${progress.data} />
     <${Tabs} label="About the job" tabs=${[
       WORK[found.deployment_type](found),
-      found.deployment_type === "model" && { id: "failures", name: "Failures", count: found.counts.failed },
+      (found.deployment_type === "model" || found.steps.some((step) => step.is_parallel)) && { id: "failures", name: "Failures", count: found.counts.failed },
       { id: "output", name: "Output" },
       { id: "documents", name: "What it ran" },
     ]} panel=${(open) => ({
