@@ -20,7 +20,7 @@ from airflow_batch_endpoints.api.errors import problem
 from airflow_batch_endpoints.config import settings
 from airflow_batch_endpoints.documents.json_text import parse_json
 from airflow_batch_endpoints.documents.loading import parse
-from airflow_batch_endpoints.registry.registry import Expected
+from airflow_batch_endpoints.registry.stored import Expected
 from airflow_batch_endpoints.services.resources import AssetKind
 
 MAX_BODY = 4_000_000

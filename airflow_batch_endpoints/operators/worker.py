@@ -211,7 +211,8 @@ class BatchWorkerOperator(BaseOperator):
         from airflow.sdk.execution_time.comms import SkipDownstreamTasks
         from airflow.sdk.execution_time.task_runner import SUPERVISOR_COMMS
 
-        from airflow_batch_endpoints.registry.registry import INDEX, index_of
+        from airflow_batch_endpoints.registry.index import index_of
+        from airflow_batch_endpoints.registry.keys import INDEX
 
         entry = index_of(Variable.get(INDEX, default=None)).get(self.endpoint) or {}
         others = [

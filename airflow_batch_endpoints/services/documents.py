@@ -25,22 +25,12 @@ from airflow_batch_endpoints.documents.paths import paths
 from airflow_batch_endpoints.exceptions import BatchEndpointsError, DocumentError, NotFoundError, Problem
 from airflow_batch_endpoints.jobs.naming import dag_id
 from airflow_batch_endpoints.registry import applying, revisions, versions
+from airflow_batch_endpoints.registry.index import index_of
+from airflow_batch_endpoints.registry.keys import COMPUTE, DATASTORE, DEPLOYMENT, ENDPOINT, INDEX, described
 from airflow_batch_endpoints.registry.metadata import MetadataStore
-from airflow_batch_endpoints.registry.registry import (
-    ANYTHING,
-    COMPUTE,
-    DATASTORE,
-    DEPLOYMENT,
-    ENDPOINT,
-    INDEX,
-    Expected,
-    Registry,
-    Stored,
-    decode,
-    described,
-    index_of,
-)
+from airflow_batch_endpoints.registry.registry import Registry
 from airflow_batch_endpoints.registry.store import PREFIX
+from airflow_batch_endpoints.registry.stored import ANYTHING, Expected, Stored, decode
 from airflow_batch_endpoints.registry.versions import Versions
 from airflow_batch_endpoints.runs import dags, table
 from airflow_batch_endpoints.services import events

@@ -13,7 +13,7 @@ from airflow_batch_endpoints.api.routes.endpoints import named, require_name
 from airflow_batch_endpoints.documents.assets import VersionedAsset
 from airflow_batch_endpoints.documents.loading import from_data
 from airflow_batch_endpoints.exceptions import DocumentError, Problem
-from airflow_batch_endpoints.registry.registry import Expected
+from airflow_batch_endpoints.registry.stored import Expected
 from airflow_batch_endpoints.registry.versions import kind_of
 from airflow_batch_endpoints.services.documents import Documents
 from airflow_batch_endpoints.services.resources import Asset, AssetKind, StoredDocument

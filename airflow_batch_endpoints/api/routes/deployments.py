@@ -10,7 +10,7 @@ from airflow_batch_endpoints.api.requests import Body, DeploymentName, EndpointN
 from airflow_batch_endpoints.api.routes.endpoints import named, require_name
 from airflow_batch_endpoints.documents.loading import from_data
 from airflow_batch_endpoints.exceptions import DocumentError, Problem
-from airflow_batch_endpoints.registry.registry import Deployment
+from airflow_batch_endpoints.registry.keys import Deployment
 from airflow_batch_endpoints.services.documents import Documents
 from airflow_batch_endpoints.services.resources import StoredDocument
 
