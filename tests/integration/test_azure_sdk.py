@@ -19,7 +19,7 @@ import pytest
 from demo.airflow_instance import free_port
 from tests.azure.tls import write_certificate
 from tests.integration.conftest import RealAirflow
-from tests.pipelines import TWO_STEPS, apply, look, states
+from tests.pipelines import TWO_STEPS, look, states
 
 pytestmark = [pytest.mark.integration, pytest.mark.extended, pytest.mark.timeout(600)]
 
@@ -235,8 +235,8 @@ print(client.jobs.get(job.name).status)
 
 
 def test_a_pipeline_is_deployed_and_invoked(azure: Azure) -> None:
-    component = {**TWO_STEPS, "name": "counting-lines", "version": "1"}
-    apply(azure.airflow, component)
+    made = azure.airflow.rest("PUT", "/v1/assets/component/counting-lines/versions/1", json=TWO_STEPS)
+    assert made.status_code == 201, made.text
     metadata = f"{azure.url}/batch-endpoints/azure/metadata/endpoints"
     printed = azure.run(PIPELINE, ARM_CLOUD_METADATA_URL=metadata).splitlines()
     assert printed[0] == "counting-lines/versions/1 {'continue_on_step_failure': False}"
