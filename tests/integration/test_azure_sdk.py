@@ -241,6 +241,6 @@ def test_a_pipeline_is_deployed_and_invoked(azure: Azure) -> None:
     printed = azure.run(PIPELINE, ARM_CLOUD_METADATA_URL=metadata).splitlines()
     assert printed[0] == "counting-lines/versions/1 {'continue_on_step_failure': False}"
     assert printed[1] == "steps ['steps']"
-    assert printed[-1] == "Completed"
+    assert printed[-1] == "JobStatus.COMPLETED"
     job = look(azure.airflow, "azure-pipelines", "lines")
     assert (job["deployment_type"], set(states(job).values())) == ("pipeline", {"Completed"})
