@@ -34,7 +34,7 @@ from fastapi import Depends, Request
 from airflow_batch_endpoints.database.session import open_session
 from airflow_batch_endpoints.exceptions import ForbiddenError, NotFoundError
 from airflow_batch_endpoints.jobs.naming import dag_id
-from airflow_batch_endpoints.registry.registry import ENDPOINT
+from airflow_batch_endpoints.registry.keys import ENDPOINT
 from airflow_batch_endpoints.registry.versions import list_key
 from airflow_batch_endpoints.services.actor import Actor, audit
 from airflow_batch_endpoints.services.documents import key_of

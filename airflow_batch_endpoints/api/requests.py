@@ -1,12 +1,12 @@
-"""What requests bring: conditions, bodies, pages, with their limits."""
+"""What requests bring: conditions, bodies, pages, with their limits; and what answers say of a document's revision."""
 
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
 
 from airflow.configuration import conf
-from fastapi import Depends, Header, Path, Query, Request
+from fastapi import Depends, Header, Path, Query, Request, Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from airflow_batch_endpoints.api.auth import (
@@ -20,8 +20,10 @@ from airflow_batch_endpoints.api.errors import problem
 from airflow_batch_endpoints.config import settings
 from airflow_batch_endpoints.documents.json_text import parse_json
 from airflow_batch_endpoints.documents.loading import parse
-from airflow_batch_endpoints.registry.registry import Expected
-from airflow_batch_endpoints.services.resources import AssetKind
+from airflow_batch_endpoints.registry.stored import Expected
+from airflow_batch_endpoints.services.resources import Applied, AssetKind, Endpoint, StoredDocument
+
+Found = TypeVar("Found", Endpoint, StoredDocument)
 
 MAX_BODY = 4_000_000
 """Bytes of a body that uploads no files."""
@@ -65,9 +67,21 @@ def _expected(
 ExpectedDep = Annotated[Expected, Depends(_expected)]
 
 
-def etag(revision: str | None) -> dict[str, str]:
-    """Return the header that names a revision."""
-    return {"ETag": f'"{revision}"'} if revision else {}
+def tag(response: Response, revision: str | None) -> None:
+    """Say which revision an answer is of."""
+    if revision:
+        response.headers["ETag"] = f'"{revision}"'
+
+
+def tagged(response: Response, found: Found, applied: Applied | None = None) -> Found:
+    """Return what was found or put, and say which revision it is of.
+
+    :param applied: what became of the document, if it was put.
+    """
+    if applied is not None:
+        response.status_code = 201 if applied.result == "created" else 200
+    tag(response, found.revision)
+    return found
 
 
 def server_url(request: Request) -> str:

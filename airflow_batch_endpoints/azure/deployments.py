@@ -13,9 +13,11 @@ from typing import Any
 from airflow_batch_endpoints.azure.endpoints import LOCATION, changed
 from airflow_batch_endpoints.azure.fields import SOURCE, Field, Found, Table, at, nested
 from airflow_batch_endpoints.azure.ids import PROVIDER, Asset, Workspace, read_asset
+from airflow_batch_endpoints.azure.pipelines import is_pipeline, read_pipeline, write_pipeline
 from airflow_batch_endpoints.documents.deployment import ModelDeployment, model_uri
 from airflow_batch_endpoints.documents.invocation import seconds_of
 from airflow_batch_endpoints.documents.loading import from_data
+from airflow_batch_endpoints.documents.pipeline import PipelineDeployment
 from airflow_batch_endpoints.documents.validation import shown
 from airflow_batch_endpoints.exceptions import DocumentError, Problem
 from airflow_batch_endpoints.services.resources import StoredDocument
@@ -119,12 +121,13 @@ TABLE = Table(
         Field("properties.environmentVariables", "settings.environment_variables"),
     ),
     ignored=("properties.provisioningState", "properties.model.referenceType"),
-    refused={"properties.deploymentConfiguration": "pipeline component deployments cannot be run here yet"},
 )  # fmt: skip
 
 
-def read_deployment(resource: Any, endpoint: str, name: str) -> ModelDeployment:
+def read_deployment(resource: Any, endpoint: str, name: str) -> ModelDeployment | PipelineDeployment:
     """Return the document that a resource stands for. :raises DocumentError: with every problem."""
+    if is_pipeline(resource):
+        return read_pipeline(resource, endpoint, name)
     found = TABLE.read(resource)
     _unpack(found)
     return found.document(ModelDeployment, type="model", endpoint_name=endpoint, name=name)
@@ -140,7 +143,10 @@ def write_deployment(stored: StoredDocument, workspace: Workspace, *, is_invokab
     content: dict[str, Any] = {}
     if stored.document is not None:
         document = from_data(stored.document, f"deployment {stored.name}")
-        content = TABLE.write(document, workspace)
+        if isinstance(document, PipelineDeployment):
+            content = write_pipeline(document, workspace)
+        else:
+            content = TABLE.write(document, workspace)
         if isinstance(document, ModelDeployment):
             content = _with_the_rest(content, document)
     told = content.get("properties", {})

@@ -76,8 +76,6 @@ class Table:
     fields: Sequence[Field]
     ignored: Sequence[str] = ()
     """Further paths that change nothing here."""
-    refused: Mapping[str, str] = field(default_factory=dict)
-    """Paths that cannot be done, and why."""
 
     def read(self, resource: Any) -> Found:
         """Read a resource.
@@ -87,14 +85,13 @@ class Table:
         found, problems = Found(), []
         known = {entry.theirs.lower(): entry for entry in self.fields}
         ignored = {name.lower() for name in (*_ENVELOPE, *self.ignored)}
-        refused = {name.lower(): why for name, why in self.refused.items()}
         for place, value in _leaves(resource, _objects(entry.theirs for entry in self.fields)):
             name = place.lower()
             entry = known.get(name)
             if value is None or name in ignored:
                 continue
             if entry is None:
-                problems.append(Problem(SOURCE, place or "(body)", refused.get(name) or self._unknown(place, value)))
+                problems.append(Problem(SOURCE, place or "(body)", self._unknown(place, value)))
             elif entry.ours in found.values:
                 problems.append(Problem(SOURCE, place, "stands twice, in different case; keep one of the two"))
             else:

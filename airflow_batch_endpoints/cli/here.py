@@ -33,7 +33,7 @@ _PLACES = {"input": "--input", "output": "--output"}
 
 
 class AirflowBackend:
-    """Implements :class:`~airflow_batch_endpoints.cli.backend.Backend` on the services themselves."""
+    """What commands need, of the services themselves."""
 
     def __init__(self) -> None:
         actor = Actor(getpass.getuser(), "cli")

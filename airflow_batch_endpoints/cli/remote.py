@@ -61,7 +61,7 @@ Answer = TypeVar("Answer", bound=BaseModel)
 
 
 class ServerBackend:
-    """Implements :class:`~airflow_batch_endpoints.cli.backend.Backend` on the REST interface.
+    """What commands need, of the REST interface: method by method what the Airflow of this machine answers, too.
 
     :param server: address of the Airflow server, with the path it is below, if any.
     :param token: what to present; without one, a user and a password of the environment get one.

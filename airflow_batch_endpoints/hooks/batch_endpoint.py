@@ -50,7 +50,7 @@ class BatchEndpointHook(BaseHook):
         """
         from airflow_batch_endpoints.config import settings
         from airflow_batch_endpoints.registry import applying
-        from airflow_batch_endpoints.registry.registry import described
+        from airflow_batch_endpoints.registry.keys import described
 
         loaded = [_load(document) for document in documents]
         done = applying.apply(self.registry(), loaded, settings(), set_default=set_default)

@@ -6,6 +6,8 @@ import hashlib
 
 MANIFEST = "manifest.json"
 DEAD_LETTERS = "dead_letters.jsonl"
+TIMELINE = "_timeline.json"
+"""What stays of the working state: who worked on what when. Its underscore tells readers of data sets to skip it."""
 
 WORKING = "_batch"
 """Working state; Spark, Hive and Arrow data sets skip names that start with an underscore."""

@@ -11,8 +11,9 @@ from airflow.sdk import TaskGroup, TriggerRule
 from airflow_batch_endpoints import assets
 from airflow_batch_endpoints.jobs import tasks
 from airflow_batch_endpoints.jobs.tasks import PLAN, PUBLISH, SCORE
+from airflow_batch_endpoints.operators.announcing import alias
 from airflow_batch_endpoints.operators.other_dag import OtherDagOperator
-from airflow_batch_endpoints.operators.worker import BatchWorkerOperator, alias
+from airflow_batch_endpoints.operators.worker import BatchWorkerOperator
 
 RETRIES = {
     "retries": 20,

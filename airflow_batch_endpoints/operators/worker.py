@@ -6,28 +6,24 @@ Kubernetes needs only by tasks of jobs that run there.
 
 from __future__ import annotations
 
-import json
-import os
 import time
 from collections.abc import Sequence
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from airflow.sdk import Asset, AssetAlias, BaseOperator
+from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowException, AirflowFailException
 from airflow.sdk.execution_time.context import NEVER_EXPIRE
 
-from airflow_batch_endpoints.assets import announce_data
 from airflow_batch_endpoints.computes.local import LocalWorker
 from airflow_batch_endpoints.computes.outcome import Outcome
-from airflow_batch_endpoints.jobs import environment, handing, tasks
+from airflow_batch_endpoints.jobs import tasks
 from airflow_batch_endpoints.jobs.command_line import Command, worker_arguments
-from airflow_batch_endpoints.jobs.naming import dag_id
+from airflow_batch_endpoints.operators import environment
+from airflow_batch_endpoints.operators.announcing import announce, register_outputs
 from airflow_batch_endpoints.operators.job import (
     COMPUTE,
-    DETAILS,
     ERROR,
-    JOB,
     PROGRESS,
     SUMMARY,
     details,
@@ -38,27 +34,19 @@ from airflow_batch_endpoints.operators.job import (
     submission_of,
 )
 from airflow_batch_endpoints.operators.parsing import await_tasks
+from airflow_batch_endpoints.operators.resolving import REFERENCE, job_details, resolve_once
 from airflow_batch_endpoints.triggers.run import any_succeeded
 from airflow_batch_endpoints.triggers.stopping import request_stop
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
 
-    from airflow_batch_endpoints.jobs.spec import JobReference
     from airflow_batch_endpoints.operators.pod import BatchWorkerPodOperator
 
-SPEC_KEY = "job_spec"
 PROGRESS_SECONDS = 2.0
 """Least seconds between two reports of progress to Airflow."""
-_SKIPPED_AT_ONCE = 500
-"""Most tasks that one request skips."""
 QUOTA_SECONDS = 30.0
 """Seconds between two requests for a pod that a quota has no room for."""
-_REFERENCE = (
-    "type", "endpoint", "deployment", "deployment_revision", "job", "invoker", "input_uri", "output_uri", "replay", "output_assets",
-    "launch", "steps",
-)  # fmt: skip
-"""What the other tasks are told of the job: the fields of :class:`~airflow_batch_endpoints.jobs.spec.JobReference`."""
 
 
 class BatchWorkerOperator(BaseOperator):
@@ -149,7 +137,7 @@ class BatchWorkerOperator(BaseOperator):
     def _job(self, context: Context) -> dict[str, Any]:
         """Return the job as it was resolved first: all of it for the task that plans it, what launching needs for the others."""
         if self._plans_job:
-            return self._resolve(context)
+            return resolve_once(context, self.endpoint, self.request, self.task_id)
         job = planned_job(context, self.plan_task_id)
         if self.deployment is not None:
             require_own(job, self.deployment, self.step)
@@ -157,87 +145,6 @@ class BatchWorkerOperator(BaseOperator):
         if self._publishes_job and context["ti"].xcom_pull(task_ids=self.plan_task_id, key=SUMMARY) is None:
             raise AirflowFailException(f"the job was never planned: see task {self.plan_task_id}")
         return job
-
-    def _resolve(self, context: Context) -> dict[str, Any]:
-        store = context["task_state_store"]
-        kept = store.get(SPEC_KEY)
-        if isinstance(kept, str):
-            spec = dict(json.loads(kept))
-        else:
-            spec = self._resolve_now(context).model_dump(mode="json", by_alias=True)
-            store.set(SPEC_KEY, json.dumps(spec), retention=NEVER_EXPIRE)
-        context["ti"].xcom_push(JOB, {name: spec[name] for name in _REFERENCE})
-        if spec["type"] != "model":
-            context["ti"].xcom_push(DETAILS, job_details(spec))
-        if self.request is None:
-            self._skip_others(spec["deployment"])
-        return spec
-
-    def _resolve_now(self, context: Context) -> JobReference:
-        from airflow_batch_endpoints.config import settings
-        from airflow_batch_endpoints.documents.job import request_from_conf
-        from airflow_batch_endpoints.exceptions import UserError
-        from airflow_batch_endpoints.registry.registry import Registry
-        from airflow_batch_endpoints.registry.resolve import resolve
-        from airflow_batch_endpoints.registry.task import TaskStore
-
-        run = context["dag_run"]
-        parameters = self.request if self.request is not None else dict(context["params"])
-        try:
-            spec = resolve(
-                Registry(TaskStore()),
-                request_from_conf(self.endpoint, parameters),
-                job=self._job_name(context),
-                invoker=run.triggering_user_name,
-                settings=settings(),
-                find_job=lambda name: self._find_job(context, name),
-            )
-            if self.request is not None and spec.type != "model":
-                raise UserError(
-                    f"deployment {spec.deployment!r} has tasks of its own, which only the DAG of endpoint {self.endpoint!r} "
-                    "has; name a deployment of type: model here, or invoke the endpoint with BatchInvokeOperator"
-                )
-        except UserError as error:
-            context["ti"].xcom_push(ERROR, str(error))
-            raise AirflowFailException(str(error)) from None
-        return spec
-
-    def _skip_others(self, deployment: str) -> None:
-        """Skip the tasks that only other deployments have, so that no process is started to find out that it is one of them.
-
-        What the index does not know of skips itself.
-        """
-        from airflow.sdk import Variable
-        from airflow.sdk.execution_time.comms import SkipDownstreamTasks
-        from airflow.sdk.execution_time.task_runner import SUPERVISOR_COMMS
-
-        from airflow_batch_endpoints.registry.registry import INDEX, index_of
-
-        entry = index_of(Variable.get(INDEX, default=None)).get(self.endpoint) or {}
-        others = [
-            task
-            for name, found in (entry.get("deployments") or {}).items()
-            if name != deployment
-            for task in tasks.task_ids(name, found)
-        ]
-        for start in range(0, len(others), _SKIPPED_AT_ONCE):
-            SUPERVISOR_COMMS.send(SkipDownstreamTasks(tasks=list(others[start : start + _SKIPPED_AT_ONCE])))
-
-    def _find_job(self, context: Context, name: str) -> JobReference | None:
-        """Return what another job of the endpoint was resolved to."""
-        from airflow_batch_endpoints.jobs.spec import JobReference
-
-        found = context["ti"].xcom_pull(dag_id=dag_id(self.endpoint), run_id=name, task_ids=tasks.PLAN, key=JOB)
-        return None if found is None else JobReference.model_validate(found)
-
-    def _job_name(self, context: Context) -> str:
-        """The run id is the job's name; inline in a DAG of one's own, the task tells jobs of a run apart."""
-        run, ti = context["dag_run"], context["ti"]
-        if self.request is None:
-            return str(run.run_id)
-        return (
-            f"{run.dag_id}.{self.task_id.rpartition('.')[0] or self.task_id}.{run.run_id}.{max(ti.map_index or 0, 0)}"
-        )
 
     # -- launching ----------------------------------------------------------------------------------------------------
 
@@ -269,8 +176,8 @@ class BatchWorkerOperator(BaseOperator):
                 self.command, job, submission=submission_of(context), instance=self.instance, step=self.step
             ),
             environment={
-                **self._local_environment(),
-                **self._access(self._launch(context, job)),
+                **environment.of_local_worker(),
+                **environment.access(self._launch(context, job)),
                 **self._variables(job),
             },
             on_progress=report,
@@ -286,7 +193,7 @@ class BatchWorkerOperator(BaseOperator):
         from airflow_batch_endpoints.operators.pod import BatchWorkerPodOperator
         from airflow_batch_endpoints.triggers.pod import Watch
 
-        told = {name: job[name] for name in _REFERENCE}
+        told = {name: job[name] for name in REFERENCE}
         reference = JobReference.model_validate({**told, "launch": self._launch(context, job), "steps": {}})
         compute, is_score = reference.launch.kubernetes, self.command == "score"
         # Said at every start: a new try begins with what the one before said wiped out.
@@ -311,53 +218,7 @@ class BatchWorkerOperator(BaseOperator):
         return self._worker
 
     def _variables(self, job: dict[str, Any]) -> dict[str, str]:
-        """Return what the worker is told wherever it runs."""
-        from airflow_batch_endpoints.config import settings
-
-        options = settings()
-        variables = {"BATCH_ENDPOINTS_LEASE_SECONDS": str(options.lease_seconds)}
-        if self._plans_job:
-            try:
-                variables[handing.VARIABLE] = handing.pack(json.dumps(job))
-            except ValueError as error:
-                raise AirflowFailException(str(error)) from None
-        if options.public_mlflow_tracking_uri:
-            variables["MLFLOW_TRACKING_URI"] = options.public_mlflow_tracking_uri
-        return variables
-
-    def _local_environment(self) -> dict[str, str]:
-        from airflow_batch_endpoints.config import settings
-
-        options = settings()
-        chosen = environment.choose(
-            os.environ,
-            environment.BASICS,
-            environment.STORAGE,
-            environment.REGISTRY,
-            environment.INDEXES,
-            environment.OWN,
-            options.local_environment,
-        )
-        chosen["BATCH_ENDPOINTS_EXTRA_ENVIRONMENT"] = " ".join(options.local_environment)
-        if options.mlflow_tracking_uri:
-            chosen["MLFLOW_TRACKING_URI"] = options.mlflow_tracking_uri
-        return chosen
-
-    def _access(self, launch: dict[str, Any]) -> dict[str, str]:
-        """Return the credentials of the data stores that the job names: from connections to the worker, and nowhere else."""
-        names = launch.get("connections") or ()
-        if not names:
-            return {}
-        from airflow.sdk import BaseHook
-        from airflow.sdk.exceptions import AirflowNotFoundException
-
-        from airflow_batch_endpoints.computes import credentials
-        from airflow_batch_endpoints.exceptions import UserError
-
-        try:
-            return credentials.variables({name: BaseHook.get_connection(name) for name in names})
-        except (UserError, AirflowNotFoundException) as error:
-            raise AirflowFailException(f"a data store of the job cannot be reached: {error}") from None
+        return environment.variables(job if self._plans_job else None)
 
     def _fall_back(self, context: Context, job: dict[str, Any], why: str) -> None:
         """Remember that this instance goes to the fallback, for this submission of the job."""
@@ -396,7 +257,7 @@ class BatchWorkerOperator(BaseOperator):
             )
             context["ti"].xcom_push(ERROR, sentence)
             raise AirflowFailException(sentence)
-        return self._announce(context, job, dict(result))
+        return announce(context, job, dict(result), self.plan_task_id)
 
     # -- the end ------------------------------------------------------------------------------------------------------
 
@@ -414,8 +275,8 @@ class BatchWorkerOperator(BaseOperator):
                 self._step_failed(context, outcome)
             raise (AirflowFailException if outcome.verdict == "failed" else AirflowException)(outcome.sentence)
         if self._publishes_job:
-            self._register(context, job)
-            return self._announce(context, job, outcome.result)
+            register_outputs(context, job)
+            return announce(context, job, outcome.result, self.plan_task_id)
         if self._plans_job:
             self._await_tasks(context, job)
         if self.command != "score":
@@ -447,46 +308,6 @@ class BatchWorkerOperator(BaseOperator):
         if is_over and details(context, self.plan_task_id).get("continue_on_step_failure") is False:
             request_stop(self.endpoint, str(context["dag_run"].run_id), submission_of(context), str(self.step))
 
-    def _register(self, context: Context, job: dict[str, Any]) -> None:
-        """Register outputs as versions of data assets, and tell of the new ones. Done again, it finds what it did."""
-        if not job.get("output_assets"):
-            return
-        from airflow_batch_endpoints.config import settings
-        from airflow_batch_endpoints.exceptions import UserError
-        from airflow_batch_endpoints.registry.outputs import register
-        from airflow_batch_endpoints.registry.registry import Registry
-        from airflow_batch_endpoints.registry.task import TaskStore
-
-        try:
-            made = register(Registry(TaskStore(), user=job["invoker"]), job["output_assets"], settings())
-        except UserError as error:
-            context["ti"].xcom_push(ERROR, str(error))
-            raise AirflowFailException(f"the output is published, but not registered: {error}") from None
-        announce_data(context, made)
-
-    def _announce(self, context: Context, job: dict[str, Any], result: dict[str, Any]) -> dict[str, Any]:
-        """Tell of what was made: as the job's summary, and as an event of the asset that each output is."""
-        told = ("endpoint", "deployment", "job", "input_uri", "output_uri")
-        summary = {**{name: job[name] for name in told}, **result}
-        context["ti"].xcom_push(SUMMARY, summary)
-        counts: dict[str, Any] = {
-            name: result[name] for name in ("listed", "succeeded", "failed", "rows") if name in result
-        }
-        for name, uri in self._outputs(context, job).items():
-            asset = Asset(name=asset_name(job["endpoint"], uri), uri=uri)
-            extra: dict[str, Any] = {"job": job["job"], "deployment": job["deployment"], **counts}
-            if name:
-                extra["output"] = name
-            context["outlet_events"][alias(job["endpoint"])].add(asset, extra=extra)
-        return summary
-
-    def _outputs(self, context: Context, job: dict[str, Any]) -> dict[str, str]:
-        """Return the URIs of what was made by name; a model's predictions have none."""
-        if job["type"] == "model":
-            return {"": job["output_uri"]}
-        found = details(context, self.plan_task_id).get("outputs") or {}
-        return {name: output["uri"] for name, output in found.items()}
-
 
 class _ProgressReport:
     """Passes progress on to Airflow, not more often than it is looked at."""
@@ -507,35 +328,5 @@ class _ProgressReport:
             self._last, self._pending = time.monotonic(), None
 
 
-def job_details(spec: dict[str, Any]) -> dict[str, Any]:
-    """Return what a job consists of that is not of a model: a pipeline's steps with what they wait for, or another DAG's run."""
-    if spec["type"] == "dag":
-        return {"dag_id": spec["dag_id"], "inputs": spec["inputs"]}
-    sources = {step["name"]: [given["source"] for given in step["inputs"].values()] for step in spec["graph"]}
-    return {
-        "inputs": spec["inputs"],
-        "outputs": {name: {"type": output["type"], "uri": output["uri"]} for name, output in spec["outputs"].items()},
-        "continue_on_step_failure": spec["continue_on_step_failure"],
-        "steps": [
-            {
-                "name": step["name"],
-                "after": sorted({source["step"] for source in sources[step["name"]] if source is not None}),
-                "parallel": step["mini_batches"] is not None,
-            }
-            for step in spec["graph"]
-        ],
-    }
-
-
 def _fallback_key(context: Context) -> str:
     return f"fallback.{submission_of(context)}"
-
-
-def alias(endpoint: str) -> AssetAlias:
-    """Return the alias under which every output of an endpoint is announced; DAGs can be scheduled on it."""
-    return AssetAlias(f"batch_endpoint.{endpoint}")
-
-
-def asset_name(endpoint: str, output_uri: str) -> str:
-    """Return the name of the asset that an output is."""
-    return f"batch_endpoint.{endpoint}:{output_uri}"[:1500]

@@ -10,8 +10,9 @@ from airflow_batch_endpoints.documents.assets import ModelAsset
 from airflow_batch_endpoints.documents.base import Document
 from airflow_batch_endpoints.registry import models
 from airflow_batch_endpoints.registry.references import locate
-from airflow_batch_endpoints.registry.registry import ANYTHING, Expected, Registry
+from airflow_batch_endpoints.registry.registry import Registry
 from airflow_batch_endpoints.registry.staging import stage
+from airflow_batch_endpoints.registry.stored import ANYTHING, Expected
 
 
 def apply(

@@ -22,7 +22,7 @@ from airflow_batch_endpoints.exceptions import Problem
 from airflow_batch_endpoints.pipelines.graph import Graph, build
 
 if TYPE_CHECKING:
-    from airflow_batch_endpoints.registry.registry import Change
+    from airflow_batch_endpoints.registry.change import Change
 
 D = TypeVar("D", bound=Document)
 

@@ -22,7 +22,8 @@ from airflow_batch_endpoints.storage.uris import join, normalise, shown
 
 if TYPE_CHECKING:
     from airflow_batch_endpoints.config import Settings
-    from airflow_batch_endpoints.registry.registry import Change, Registry
+    from airflow_batch_endpoints.registry.change import Change
+    from airflow_batch_endpoints.registry.registry import Registry
 
 
 # -- when a job is resolved ------------------------------------------------------------------------------------------

@@ -15,7 +15,8 @@ from airflow_batch_endpoints.registry.asked import Asked, FindJob
 from airflow_batch_endpoints.registry.dag_jobs import resolve_dag
 from airflow_batch_endpoints.registry.model_jobs import resolve_model
 from airflow_batch_endpoints.registry.pipeline_jobs import resolve_pipeline
-from airflow_batch_endpoints.registry.registry import Registry, Stored
+from airflow_batch_endpoints.registry.registry import Registry
+from airflow_batch_endpoints.registry.stored import Stored
 
 Spec = JobSpec | PipelineSpec | DagSpec
 """A job, resolved."""

@@ -12,7 +12,8 @@ from sqlalchemy.orm import Session
 
 from airflow_batch_endpoints.database.models import RevisionRow
 from airflow_batch_endpoints.registry import versions
-from airflow_batch_endpoints.registry.registry import INDEX, Stored
+from airflow_batch_endpoints.registry.keys import INDEX
+from airflow_batch_endpoints.registry.stored import Stored
 
 Change = Literal["created", "updated", "deleted", "found"]
 

@@ -13,7 +13,7 @@ from airflow_batch_endpoints.exceptions import ConflictError, DocumentError, Pro
 from airflow_batch_endpoints.registry.store import PREFIX
 
 if TYPE_CHECKING:
-    from airflow_batch_endpoints.registry.registry import Change
+    from airflow_batch_endpoints.registry.change import Change
 
 KINDS: tuple[AssetKind, ...] = get_args(AssetKind)
 _NOTES = {"version", "description", "tags", "properties"}

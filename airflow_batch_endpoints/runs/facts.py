@@ -10,7 +10,7 @@ from airflow.models.dagrun import DagRun, DagRunNote
 from airflow.models.taskinstance import TaskInstance
 from airflow.models.variable import Variable
 from airflow.models.xcom import XComModel
-from sqlalchemy import select
+from sqlalchemy import and_, select
 from sqlalchemy.orm import Session
 
 from airflow_batch_endpoints.jobs.naming import DAG_PREFIX, cancel_key
@@ -44,7 +44,7 @@ def gather(session: Session, runs: Sequence[int]) -> list[RunFacts]:
         .outerjoin(DagRunNote, DagRunNote.dag_run_id == DagRun.id)
         .where(DagRun.id.in_(runs))
     ).all()
-    tasks, said, requests = _tasks(session, found), _said(session, runs), _cancel_requests(session, found)
+    tasks, said, requests = _tasks(session, runs), _said(session, runs), _cancel_requests(session, found)
     return [
         RunFacts(
             endpoint=run.dag_id.removeprefix(DAG_PREFIX),
@@ -67,12 +67,13 @@ def gather(session: Session, runs: Sequence[int]) -> list[RunFacts]:
     ]
 
 
-def _tasks(session: Session, runs: Sequence[Any]) -> dict[tuple[str, str], dict[str, set[str]]]:
+def _tasks(session: Session, runs: Sequence[int]) -> dict[tuple[str, str], dict[str, set[str]]]:
+    # By run: of two lists, one of DAGs and one of runs, a database would look up every pair.
+    is_of_run = and_(TaskInstance.dag_id == DagRun.dag_id, TaskInstance.run_id == DagRun.run_id)
     rows = session.execute(
         select(TaskInstance.dag_id, TaskInstance.run_id, TaskInstance.task_id, TaskInstance.state)
-        .where(
-            TaskInstance.dag_id.in_({run.dag_id for run in runs}), TaskInstance.run_id.in_({run.run_id for run in runs})
-        )
+        .join(DagRun, is_of_run)
+        .where(DagRun.id.in_(runs))
         .distinct()
     )
     tasks: dict[tuple[str, str], dict[str, set[str]]] = defaultdict(dict)

@@ -1,17 +1,14 @@
 """A job's directory, looked at from outside: names and times of objects tell nearly all of how far it is.
 
-A claim is created when a shard is begun, a commit when it is done, and a part is named by its shard and by who made it. So three
-listings give every attempt with its times, by one clock, that of the storage.
+While a job runs, its directory is listed; of a published one, what was noted of it then is read.
 """
 
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import datetime
 from typing import TYPE_CHECKING, TypeVar
 
 from pydantic import ValidationError
@@ -20,7 +17,19 @@ from airflow_batch_endpoints.exceptions import InfrastructureError
 from airflow_batch_endpoints.jobs import layout
 from airflow_batch_endpoints.jobs.heartbeat import Heartbeat
 from airflow_batch_endpoints.jobs.pinned import PinnedJob
-from airflow_batch_endpoints.services.resources import LiveInstance, Progress, ShardSpan
+from airflow_batch_endpoints.jobs.timeline import (
+    MAX_INCARNATIONS,
+    Attempts,
+    Incarnation,
+    ShardSpan,
+    Timeline,
+    condense,
+    incarnation,
+    instance_of,
+    order,
+    two_numbers,
+)
+from airflow_batch_endpoints.services.resources import Progress
 from airflow_batch_endpoints.storage.store import Store
 
 if TYPE_CHECKING:
@@ -30,20 +39,18 @@ MAX_PINNED = 10_000_000
 """Bytes of ``job.json``."""
 MAX_PLAN = 50_000_000
 """Bytes of a plan that is read for its mini-batches."""
-MAX_INSTANCES = 500
-"""Heartbeats that are read."""
 MAX_LOOKED_UP = 1000
 """Claims and commits that are read, because their names do not tell whose they are."""
-MAX_SPANS = 2000
 MAX_COMMIT, MAX_NAME = 5_000_000, 100
 """Bytes of a commit or a heartbeat, and of a claim."""
+MAX_TIMELINE = 5_000_000
+"""Bytes of what a published job keeps of its working state."""
 MAX_PLANS = 50
 AT_ONCE = 16
 """Requests to a storage at the same time."""
 Key = TypeVar("Key")
 Result = TypeVar("Result")
 
-_INCARNATION = re.compile(rb"[0-9]{1,5}-[0-9a-f]{1,32}")
 _plans: dict[str, Sequence[ShardSize]] = {}
 
 
@@ -51,14 +58,10 @@ _plans: dict[str, Sequence[ShardSize]] = {}
 class _Directory:
     """What the names and times in a job's directory say."""
 
-    claims: Mapping[tuple[int, int], datetime | None]
-    """By shard and attempt."""
-    commits: Mapping[int, datetime | None]
+    attempts: Attempts
     makers: Mapping[int, set[str]]
     """Incarnations that stored a part of a shard."""
     failed: int
-    beats: Mapping[str, datetime | None]
-    """Incarnations, and when they last gave a sign of life."""
 
 
 def look(store: Store, endpoint: str, job: str, *, is_over: bool) -> Progress | None:
@@ -78,13 +81,15 @@ def look(store: Store, endpoint: str, job: str, *, is_over: bool) -> Progress | 
     if (pinned.spec.job, pinned.spec.endpoint) != (job, endpoint):
         raise InfrastructureError("another job works at its output")
     directory = _list(store)
+    attempts = directory.attempts
     sizes = _sizes(store, pinned.plan)
-    heartbeats = _heartbeats(store, directory)
-    spans = list(_spans(store, directory, heartbeats, is_over=is_over))
-    done = [size for shard, size in enumerate(sizes) if shard in directory.commits]
+    heartbeats = _heartbeats(store, attempts)
+    has_let_go = None if is_over else {name for name, heartbeat in heartbeats.items() if heartbeat.has_ended}
+    spans = attempts.spans(_makers(store, directory), has_let_go)
+    done = [size for shard, size in enumerate(sizes) if shard in attempts.commits]
     items_done = sum(size.items for size in done) if sizes else None
     rows = sum(heartbeat.rows for heartbeat in heartbeats.values())
-    seconds = _elapsed(spans, directory)
+    seconds = _elapsed(spans, attempts)
     return Progress(
         source="storage",
         items=pinned.summary.items,
@@ -93,18 +98,34 @@ def look(store: Store, endpoint: str, job: str, *, is_over: bool) -> Progress | 
         mini_batches=pinned.summary.mini_batches,
         mini_batches_done=sum(size.mini_batches for size in done) if sizes else None,
         shards=pinned.summary.shards,
-        shards_done=len(directory.commits),
+        shards_done=len(attempts.commits),
         rows=rows,
         rows_per_second=round(rows / seconds, 1) if seconds else None,
         seconds_left=round((pinned.summary.items - items_done) * seconds / items_done, 1)
         if seconds and items_done and not is_over
         else None,
-        instances=sorted(
-            _instances(directory, heartbeats, spans), key=lambda instance: (instance.instance, instance.incarnation)
-        ),
-        spans=spans[-MAX_SPANS:],
-        is_cut=len(spans) > MAX_SPANS or len(directory.beats) > MAX_INSTANCES,
+        instances=sorted(_instances(attempts, heartbeats, spans), key=lambda one: (one.instance, one.incarnation)),
+        spans=condense(spans),
+        is_cut=len(attempts.beats) > MAX_INCARNATIONS,
     )
+
+
+def recall(store: Store, endpoint: str, job: str) -> Timeline | None:
+    """Return what a published job has kept of its working state; ``None`` when it has kept none.
+
+    :param store: the output of the job.
+    :raises InfrastructureError: what is there is another job's by now, or of another version.
+    """
+    content = read(store, layout.TIMELINE, MAX_TIMELINE)
+    if content is None:
+        return None
+    try:
+        found = Timeline.model_validate_json(content)
+    except ValidationError:
+        raise InfrastructureError(f"its {layout.TIMELINE} is not one of this version") from None
+    if (found.job, found.endpoint) != (job, endpoint):
+        raise InfrastructureError("another job has published to its output since")
+    return found
 
 
 def _list(store: Store) -> _Directory:
@@ -112,35 +133,16 @@ def _list(store: Store) -> _Directory:
     folders = (layout.CLAIMS, layout.COMMITS, layout.PARTS, layout.FAILURES, layout.INSTANCES)
     claims, commits, parts, failures, instances = _together(store.times, folders).values()
     makers: dict[int, set[str]] = {}
-    for name in map(_name, parts):
+    for name in (key.rsplit("/", 1)[-1] for key in parts):
         shard, _, rest = name.partition(".")
-        maker = _incarnation(rest.partition(".")[0].encode())
+        maker = incarnation(rest.partition(".")[0].encode())
         if shard.isdecimal() and maker is not None:
             makers.setdefault(int(shard), set()).add(maker)
     failed: dict[int, int] = {}
-    for number, count in filter(None, map(_numbers, failures)):
+    for number, count in filter(None, map(two_numbers, failures)):
         failed[number] = max(failed.get(number, 0), count)
-    return _Directory(
-        claims={numbers: time for key, time in claims.items() if (numbers := _numbers(key)) is not None},
-        commits={int(stem): time for key, time in commits.items() if (stem := _stem(key)).isdecimal()},
-        makers=makers,
-        failed=sum(failed.values()),
-        beats={known: time for key, time in instances.items() if (known := _incarnation(_stem(key).encode()))},
-    )
-
-
-def _name(key: str) -> str:
-    return key.rsplit("/", 1)[-1]
-
-
-def _stem(key: str) -> str:
-    return _name(key).removesuffix(".json")
-
-
-def _numbers(key: str) -> tuple[int, int] | None:
-    """Return the two numbers that the name of a claim, or of a count of failures, is made of."""
-    first, _, second = _name(key).partition(".")
-    return (int(first), int(second)) if first.isdecimal() and second.isdecimal() else None
+    attempts = Attempts.listed(claims=claims, commits=commits, instances=instances)
+    return _Directory(attempts=attempts, makers=makers, failed=sum(failed.values()))
 
 
 def _sizes(store: Store, plan: str) -> Sequence[ShardSize]:
@@ -160,76 +162,43 @@ def _sizes(store: Store, plan: str) -> Sequence[ShardSize]:
     return _plans[plan]
 
 
-def _heartbeats(store: Store, directory: _Directory) -> dict[str, Heartbeat]:
+def _heartbeats(store: Store, attempts: Attempts) -> dict[str, Heartbeat]:
     found = {}
-    newest = sorted(directory.beats, key=lambda name: _order(directory.beats[name]), reverse=True)[:MAX_INSTANCES]
-    for incarnation, content in _together(lambda name: read(store, layout.instance(name), MAX_COMMIT), newest).items():
+    newest = sorted(attempts.beats, key=lambda name: order(attempts.beats[name]), reverse=True)[:MAX_INCARNATIONS]
+    for name, content in _together(lambda name: read(store, layout.instance(name), MAX_COMMIT), newest).items():
         try:
-            found[incarnation] = Heartbeat.model_validate_json(content or b"")
+            found[name] = Heartbeat.model_validate_json(content or b"")
         except ValidationError:
             continue  # gone meanwhile, or of another version: no sign of life is no error
     return found
 
 
-def _spans(
-    store: Store, directory: _Directory, heartbeats: Mapping[str, Heartbeat], *, is_over: bool
-) -> Iterator[ShardSpan]:
-    """Yield every attempt at every shard, oldest first."""
-    latest: dict[int, int] = {}
-    for shard, attempt in directory.claims:
-        latest[shard] = max(latest.get(shard, 0), attempt)
-    makers = _makers(store, directory, latest)
-    spans = []
-    for shard, attempt in {*directory.claims, *((shard, 1) for shard in directory.commits.keys() - latest.keys())}:
-        is_last = attempt == latest.get(shard, 1)
-        is_committed = is_last and shard in directory.commits
-        maker = makers.get((shard, attempt))
-        lets_go = maker is not None and maker in heartbeats and heartbeats[maker].has_ended
-        if is_committed:
-            ended = directory.commits[shard]
-        elif is_last:
-            ended = directory.beats.get(maker or "") if lets_go or is_over else None
-        else:
-            ended = directory.claims.get((shard, attempt + 1))
-        spans.append(
-            ShardSpan(
-                shard=shard,
-                attempt=attempt,
-                instance=None if maker is None else _instance_of(maker),
-                incarnation=maker,
-                state="committed" if is_committed else "held" if is_last and not (lets_go or is_over) else "lost",
-                started=directory.claims.get((shard, attempt)),
-                ended=ended,
-            )
-        )
-    yield from sorted(spans, key=lambda span: (_order(span.started or span.ended), span.shard, span.attempt))
-
-
-def _makers(store: Store, directory: _Directory, latest: Mapping[int, int]) -> dict[tuple[int, int], str]:
+def _makers(store: Store, directory: _Directory) -> dict[tuple[int, int], str]:
     """Return whose each attempt is: the name of a part tells it, or else the content of the claim or of the commit."""
     found: dict[tuple[int, int], str] = {}
     unknown: list[tuple[int, int]] = []
-    for shard, attempt in {*directory.claims, *((shard, 1) for shard in directory.commits.keys() - latest.keys())}:
+    attempts = directory.attempts
+    for shard, attempt in attempts.all():
         candidates = directory.makers.get(shard, set())
-        if latest.get(shard, 1) == 1 and shard in directory.commits and len(candidates) == 1:
+        if attempts.latest[shard] == 1 and shard in attempts.commits and len(candidates) == 1:
             found[shard, attempt] = next(iter(candidates))
         else:
             unknown.append((shard, attempt))
 
     def look_up(which: tuple[int, int]) -> str | None:
         shard, attempt = which
-        if attempt == latest.get(shard, 1) and shard in directory.commits:
+        if attempts.is_committed(shard, attempt):
             return _committer(read(store, layout.commit(shard), MAX_COMMIT) or b"")
-        return _incarnation(read(store, layout.claim(shard, attempt), MAX_NAME) or b"")
+        return incarnation(read(store, layout.claim(shard, attempt), MAX_NAME) or b"")
 
-    newest = sorted(unknown, key=lambda which: _order(directory.claims.get(which)), reverse=True)[:MAX_LOOKED_UP]
+    newest = sorted(unknown, key=lambda which: order(attempts.claims.get(which)), reverse=True)[:MAX_LOOKED_UP]
     found |= {which: maker for which, maker in _together(look_up, newest).items() if maker is not None}
     return found
 
 
 def _instances(
-    directory: _Directory, heartbeats: Mapping[str, Heartbeat], spans: Iterable[ShardSpan]
-) -> Iterator[LiveInstance]:
+    attempts: Attempts, heartbeats: Mapping[str, Heartbeat], spans: Iterable[ShardSpan]
+) -> Iterator[Incarnation]:
     held: dict[str, list[int]] = {}
     done: dict[str, int] = {}
     for span in spans:
@@ -237,39 +206,33 @@ def _instances(
             held.setdefault(span.incarnation, []).append(span.shard)
         elif span.incarnation is not None and span.state == "committed":
             done[span.incarnation] = done.get(span.incarnation, 0) + 1
-    for incarnation in {*heartbeats, *held, *done}:
-        heartbeat = heartbeats.get(incarnation)
-        yield LiveInstance(
-            instance=_instance_of(incarnation),
-            incarnation=incarnation,
-            state=heartbeat.state if heartbeat is not None else "running",
-            seen=directory.beats.get(incarnation),
-            working_on=sorted(held.get(incarnation, [])),
-            alone=None if heartbeat is None else heartbeat.alone,
-            shards_done=done.get(incarnation, 0),
+    for name in {*heartbeats, *held, *done}:
+        heartbeat = heartbeats.get(name, Heartbeat(incarnation=name))
+        yield Incarnation(
+            instance=instance_of(name),
+            incarnation=name,
+            state=heartbeat.state,
+            seen=attempts.beats.get(name),
+            working_on=sorted(held.get(name, [])),
+            alone=heartbeat.alone,
+            shards_done=done.get(name, 0),
+            succeeded=heartbeat.succeeded,
+            failed=heartbeat.failed,
+            rows=heartbeat.rows,
         )
 
 
 def _committer(commit: bytes) -> str | None:
     try:
-        return _incarnation(str(json.loads(commit)["incarnation"]).encode())
+        return incarnation(str(json.loads(commit)["incarnation"]).encode())
     except (ValueError, LookupError, TypeError):
         return None
 
 
-def _incarnation(name: bytes) -> str | None:
-    """Return the name of an incarnation, if it is one: whoever may write to the directory could have put a link there."""
-    return name.decode() if _INCARNATION.fullmatch(name) else None
-
-
-def _instance_of(incarnation: str) -> int:
-    return int(incarnation.partition("-")[0])
-
-
-def _elapsed(spans: Iterable[ShardSpan], directory: _Directory) -> float | None:
+def _elapsed(spans: Iterable[ShardSpan], attempts: Attempts) -> float | None:
     """Return the seconds from the first claim to the last sign of life: all by the clock of the storage."""
     started = [span.started for span in spans if span.started is not None]
-    seen = [time for time in (*directory.commits.values(), *directory.beats.values()) if time is not None]
+    seen = [time for time in (*attempts.commits.values(), *attempts.beats.values()) if time is not None]
     seconds = (max(seen) - min(started)).total_seconds() if started and seen else 0.0
     return seconds if seconds > 0 else None
 
@@ -281,10 +244,6 @@ def read(store: Store, key: str, limit: int) -> bytes | None:
             return file.read(limit)
     except FileNotFoundError:
         return None
-
-
-def _order(time: datetime | None) -> float:
-    return time.timestamp() if time is not None else 0.0
 
 
 def _together(call: Callable[[Key], Result], keys: Iterable[Key]) -> dict[Key, Result]:

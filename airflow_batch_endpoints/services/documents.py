@@ -2,60 +2,43 @@
 
 from __future__ import annotations
 
-import contextlib
-import difflib
 import json
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-from pydantic import ValidationError
 from sqlalchemy.orm import Session
 
 from airflow_batch_endpoints.config import settings
-from airflow_batch_endpoints.database.models import RevisionRow
 from airflow_batch_endpoints.database.session import open_session
 from airflow_batch_endpoints.documents.assets import DataAsset
-from airflow_batch_endpoints.documents.base import Document, digest
+from airflow_batch_endpoints.documents.base import Document
 from airflow_batch_endpoints.documents.compute import BUILT_IN
 from airflow_batch_endpoints.documents.endpoint import Endpoint as EndpointDocument
 from airflow_batch_endpoints.documents.loading import from_data
 from airflow_batch_endpoints.documents.paths import paths
-from airflow_batch_endpoints.exceptions import BatchEndpointsError, DocumentError, NotFoundError, Problem
+from airflow_batch_endpoints.exceptions import BatchEndpointsError, DocumentError, Problem
 from airflow_batch_endpoints.jobs.naming import dag_id
 from airflow_batch_endpoints.registry import applying, revisions, versions
+from airflow_batch_endpoints.registry.index import index_of
+from airflow_batch_endpoints.registry.keys import COMPUTE, DATASTORE, DEPLOYMENT, ENDPOINT, INDEX, described
 from airflow_batch_endpoints.registry.metadata import MetadataStore
-from airflow_batch_endpoints.registry.registry import (
-    ANYTHING,
-    COMPUTE,
-    DATASTORE,
-    DEPLOYMENT,
-    ENDPOINT,
-    INDEX,
-    Expected,
-    Registry,
-    Stored,
-    decode,
-    described,
-    index_of,
-)
+from airflow_batch_endpoints.registry.registry import Registry
 from airflow_batch_endpoints.registry.store import PREFIX
+from airflow_batch_endpoints.registry.stored import ANYTHING, Expected, Stored, decode
 from airflow_batch_endpoints.registry.versions import Versions
 from airflow_batch_endpoints.runs import dags, table
-from airflow_batch_endpoints.services import events
+from airflow_batch_endpoints.services import events, history
 from airflow_batch_endpoints.services.actor import Actor, audit
 from airflow_batch_endpoints.services.earlier import looked_up
+from airflow_batch_endpoints.services.endpoint_details import endpoint_of, recent_of
 from airflow_batch_endpoints.services.resources import (
     Applied,
     Asset,
     AssetKind,
-    DeploymentSummary,
     Endpoint,
     Kind,
     Page,
-    Port,
-    RecentJob,
     Revision,
     StoredDocument,
 )
@@ -189,11 +172,11 @@ class Documents:
         with open_session() as session:
             invokable = dags.with_dag(session, list(names))
             recent = {
-                endpoint: [_recent(row) for row in rows]
+                endpoint: [recent_of(row) for row in rows]
                 for endpoint, rows in table.newest(session, names, each=RECENT_JOBS).items()
             }
         return [
-            _endpoint(name, texts.get(ENDPOINT + name), index.get(name), name in invokable, recent.get(name, []))
+            endpoint_of(name, texts.get(ENDPOINT + name), index.get(name), name in invokable, recent.get(name, []))
             for name in names
         ]
 
@@ -326,44 +309,20 @@ class Documents:
     # -- revisions ---------------------------------------------------------------------------------------------------
 
     def revisions(self, key: str, *, limit: int = 50, offset: int = 0) -> Page[Revision]:
-        """Return what a document was, newest first, each with what changed since the one before.
+        """Return what a document was, newest first.
 
         :param key: see :func:`key_of`.
         """
-        self._notice(key)
-        with open_session() as session:
-            # One more than asked for: the last one is compared with it.
-            rows, total = revisions.page(session, key, limit=limit + 1, offset=offset)
-            if not total:
-                raise NotFoundError(f"nothing is known of {key}")
-            items = [
-                _revision(row, rows[number + 1] if number + 1 < len(rows) else None)
-                for number, row in enumerate(rows[:limit])
-            ]
-        return Page(items=items, total=total, limit=limit, offset=offset)
+        return history.page(self._store, key, limit=limit, offset=offset)
 
     def revision(self, key: str, revision: str) -> Revision:
-        """Return what a document was at a revision. :raises NotFoundError: when that is not known."""
-        self._notice(key)
-        with open_session() as session:
-            row = revisions.find(session, key, revision)
-            if row is None:
-                raise NotFoundError(f"{key} never was revision {revision!r}; its revisions are listed")
-            return _revision(row, None)
+        """Return what a document was at a revision."""
+        return history.find(self._store, key, revision)
 
     def restore(self, key: str, revision: str, *, expected: Expected = ANYTHING) -> Applied:
         """Make a document again what it was at a revision."""
         found = self.revision(key, revision)
         return self.put(from_data(found.document, f"revision {revision}"), expected=expected)
-
-    def _notice(self, key: str) -> None:
-        """Keep what is there now, in case that somebody changed it past us."""
-        text = self._store.get(key)
-        if text is None:
-            return
-        stored = decode(key, text)
-        with open_session() as session:
-            revisions.notice(session, key, stored)
 
     # -- waiting -----------------------------------------------------------------------------------------------------
 
@@ -401,80 +360,3 @@ def _dag_of(key: str) -> str | None:
     if key.startswith(ENDPOINT):
         return dag_id(key.removeprefix(ENDPOINT))
     return dag_id(key.removeprefix(DEPLOYMENT).partition(".")[0]) if key.startswith(DEPLOYMENT) else None
-
-
-def _endpoint(
-    name: str, text: str | None, entry: dict[str, Any] | None, is_invokable: bool, recent: list[RecentJob]
-) -> Endpoint:
-    facts: dict[str, Any] = {}
-    default = None
-    try:
-        stored = decode(ENDPOINT + name, text or "")
-        document = stored.document
-        if isinstance(document, EndpointDocument):
-            default = document.defaults.deployment_name
-            facts = {
-                "description": document.description,
-                "tags": document.tags,
-                "properties": document.properties,
-                "revision": digest(document),
-                "updated_at": stored.updated_at or None,
-                "updated_by": stored.updated_by,
-            }
-    except BatchEndpointsError as error:
-        facts = {"error": str(error)}
-    return Endpoint(
-        name=name,
-        default=default,
-        deployments=_summaries(entry, default),
-        is_invokable=is_invokable,
-        recent_jobs=recent,
-        **facts,
-    )
-
-
-def _summaries(entry: Any, default: str | None) -> list[DeploymentSummary]:
-    """Return what the index says of deployments; what is not as we write it is left out, for it is only a cache."""
-    deployments = entry.get("deployments") if isinstance(entry, dict) else None
-    found = []
-    for name, summary in sorted(deployments.items()) if isinstance(deployments, dict) else ():
-        told = summary if isinstance(summary, dict) else {}
-        facts = {key: value for key, value in told.items() if isinstance(value, str)}
-        ports = {kind: _ports(told.get(kind)) for kind in ("inputs", "outputs")}
-        found.append(DeploymentSummary.model_validate({**facts, **ports, "name": name, "is_default": name == default}))
-    return found
-
-
-def _ports(told: Any) -> dict[str, Port]:
-    found = {}
-    for name, entry in told.items() if isinstance(told, dict) else ():
-        with contextlib.suppress(ValidationError):
-            found[str(name)] = Port.model_validate(entry)
-    return found
-
-
-def _recent(row: Any) -> RecentJob:
-    return RecentJob(name=row.name, state=row.state, created=row.created_at, rows=row.rows, seconds=row.seconds())
-
-
-def _revision(row: RevisionRow, before: RevisionRow | None) -> Revision:
-    document = None if row.document is None else json.loads(row.document)
-    return Revision(
-        number=row.id,
-        revision=row.revision,
-        change=row.change,
-        changed_at=row.changed_at,
-        changed_by=row.changed_by,
-        document=document,
-        diff=None if before is None else _diff(before, row),
-    )
-
-
-def _diff(before: RevisionRow, after: RevisionRow) -> str:
-    old, new = (
-        [] if row.document is None else yaml.safe_dump(json.loads(row.document), sort_keys=False).splitlines()
-        for row in (before, after)
-    )
-    return "\n".join(
-        difflib.unified_diff(old, new, before.revision or "nothing", after.revision or "nothing", lineterm="")
-    )

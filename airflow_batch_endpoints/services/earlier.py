@@ -19,7 +19,7 @@ from airflow_batch_endpoints.exceptions import DocumentError, Problem
 from airflow_batch_endpoints.jobs import tasks
 from airflow_batch_endpoints.registry import revisions
 from airflow_batch_endpoints.registry.dag_jobs import with_defaults
-from airflow_batch_endpoints.registry.registry import DEPLOYMENT
+from airflow_batch_endpoints.registry.keys import DEPLOYMENT
 from airflow_batch_endpoints.runs import table
 from airflow_batch_endpoints.services.job_details import said_in
 

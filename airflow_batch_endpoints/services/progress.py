@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from airflow_batch_endpoints.exceptions import InfrastructureError, ReachError
 from airflow_batch_endpoints.jobs.states import TERMINAL
-from airflow_batch_endpoints.services.directory import look
+from airflow_batch_endpoints.services.directory import look, recall
 from airflow_batch_endpoints.services.jobs import Jobs
 from airflow_batch_endpoints.services.resources import JobDetails, Progress
 from airflow_batch_endpoints.services.storage import bounded, open_output
@@ -21,9 +21,14 @@ def read_progress(jobs: Jobs, endpoint: str, job: str) -> Progress:
         return _of_run(found, "only the jobs of models work in one directory; see the steps")
     if found.output is None:
         return _of_run(found, "it has not been planned yet")
-    output = found.output
+    output, is_over = found.output, found.state in TERMINAL
     try:
-        progress = bounded(lambda: look(open_output(output), endpoint, job, is_over=found.state in TERMINAL))
+        if found.state == "Completed":
+            kept = bounded(lambda: recall(open_output(output), endpoint, job))
+            if kept is not None:
+                work = {"instances": kept.instances, "spans": kept.spans, "is_cut": kept.is_cut}
+                return _of_run(found, None).model_copy(update={"source": "storage", **work})
+        progress = bounded(lambda: look(open_output(output), endpoint, job, is_over=is_over))
     except (InfrastructureError, ReachError) as error:
         return _of_run(found, str(error))
     if progress is None:
@@ -36,7 +41,7 @@ def read_progress(jobs: Jobs, endpoint: str, job: str) -> Progress:
     return progress.model_copy(update={"rows": rows, "rows_per_second": _rate(rows, found.seconds)})
 
 
-def _of_run(job: JobDetails, note: str) -> Progress:
+def _of_run(job: JobDetails, note: str | None) -> Progress:
     counts = job.counts
     return Progress(
         source="run",

@@ -8,6 +8,7 @@ from typing import Any, Generic, Literal, TypeVar
 from pydantic import BaseModel, ConfigDict, Field
 
 from airflow_batch_endpoints.jobs.states import JobState
+from airflow_batch_endpoints.jobs.timeline import Incarnation, ShardSpan
 
 Item = TypeVar("Item")
 Kind = Literal["endpoint", "deployment", "compute", "datastore"]
@@ -162,37 +163,6 @@ class JobDetails(Job):
     """An estimate from the items that are done."""
 
 
-class LiveInstance(Resource):
-    """One start of an instance, as the job's directory knows it."""
-
-    instance: int
-    incarnation: str
-    """What tells this start of the instance from others."""
-    state: str
-    """``running``; ``stopped`` or ``finished``: it has let go of everything."""
-    seen: datetime | None = None
-    """When it last gave a sign of life. It gives some only while it holds a shard for long."""
-    working_on: list[int] = []
-    """Shards that it holds."""
-    alone: int | None = None
-    """The item that it tries with nothing else beside it, because that may be what kills workers."""
-    shards_done: int = 0
-
-
-class ShardSpan(Resource):
-    """An attempt at a shard, by the clock of the storage."""
-
-    shard: int
-    attempt: int = 1
-    instance: int | None = None
-    incarnation: str | None = None
-    state: Literal["committed", "held", "lost"]
-    """Its result counts; it is under way; or somebody else has taken the shard over, or the job has ended before."""
-    started: datetime | None = None
-    """``None`` where shards are assigned and not claimed (``distribution: static``)."""
-    ended: datetime | None = None
-
-
 class Progress(Resource):
     """How far a job is: from its directory in storage, or, where the server cannot read that, from its run."""
 
@@ -210,9 +180,9 @@ class Progress(Resource):
     rows_per_second: float | None = None
     seconds_left: float | None = None
     """An estimate from the items that are done."""
-    instances: list[LiveInstance] = []
+    instances: list[Incarnation] = []
     spans: list[ShardSpan] = []
-    """Newest last."""
+    """Newest last. Of a published job, as they were noted when it was published."""
     is_cut: bool = False
     """Whether there are more spans or instances than these."""
 

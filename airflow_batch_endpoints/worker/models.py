@@ -12,6 +12,7 @@ from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 from airflow_batch_endpoints.exceptions import InfrastructureError, ModelError
 from airflow_batch_endpoints.jobs.spec import JobSpec
@@ -202,9 +203,9 @@ def _resolve(uri: str) -> dict[str, str]:
         from mlflow.store.artifact.models_artifact_repo import ModelsArtifactRepository
 
         artifacts = ModelsArtifactRepository.get_underlying_uri(artifacts)
-    if "://" not in artifacts and not artifacts.startswith("file:"):
-        artifacts = normalise(artifacts)
-    return {"model_uri": uri, "artifact_uri": normalise(artifacts) if artifacts.startswith("file:") else artifacts}
+    # A server that keeps the files itself says ``mlflow-artifacts:/...``: MLflow fetches those.
+    is_ours = urlsplit(artifacts).scheme in ("", "file")
+    return {"model_uri": uri, "artifact_uri": normalise(artifacts) if is_ours else artifacts}
 
 
 def _requirements(uri: str) -> dict[str, str]:

@@ -6,14 +6,18 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import httpx
 import pytest
 
+from demo.airflow_instance import free_port
 from tests.clients import WithUsers
 
 EXAMPLES = Path(__file__).parents[2] / "example_dags"
@@ -184,22 +188,51 @@ class RealAirflow(WithUsers):
         return folder
 
 
+@contextmanager
+def mlflow_server(folder: Path) -> Iterator[str]:
+    """A server that models are registered in, with its pages."""
+    folder.mkdir()
+    url = f"http://127.0.0.1:{free_port(0)}"
+    with open(folder / "log.txt", "wb") as log:
+        process = subprocess.Popen(
+            [
+                sys.executable, "-m", "mlflow", "server", "--workers", "1", "--host", "127.0.0.1",
+                "--port", url.rpartition(":")[2], "--backend-store-uri", f"sqlite:///{folder}/mlflow.db",
+                "--artifacts-destination", str(folder / "artifacts"),
+            ],
+            stdout=log, stderr=log, start_new_session=True, 
+            env=os.environ | {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
+        )  # fmt: skip
+        try:
+            yield url
+        finally:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
 @pytest.fixture(scope="session")
 def airflow(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RealAirflow]:
     """One Airflow for all tests of the session."""
     root = tmp_path_factory.mktemp("airflow")
     data = root / "data"
     data.mkdir()
-    instance = RealAirflow(
-        home=root / "home",
-        allowed_input_uris=data.as_uri(),
-        mlflow_tracking_uri=f"sqlite:///{root}/mlflow.db",
-        data=data,
-    )
-    instance.add_dags(EXAMPLES)
-    instance.add_dags(DAGS)
+    with mlflow_server(root / "mlflow") as mlflow:
+        instance = RealAirflow(
+            home=root / "home", allowed_input_uris=data.as_uri(), mlflow_tracking_uri=mlflow, data=data
+        )
+        instance.add_dags(EXAMPLES)
+        instance.add_dags(DAGS)
+        try:
+            instance.start()
+            instance.eventually(lambda: is_well(f"{mlflow}/health"))
+            yield instance
+        finally:
+            instance.stop()
+
+
+def is_well(url: str) -> bool:
+    """Whether a server answers."""
     try:
-        instance.start()
-        yield instance
-    finally:
-        instance.stop()
+        return httpx.get(url, timeout=10).status_code == 200
+    except httpx.TransportError:
+        return False

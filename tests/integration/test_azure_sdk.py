@@ -19,6 +19,7 @@ import pytest
 from demo.airflow_instance import free_port
 from tests.azure.tls import write_certificate
 from tests.integration.conftest import RealAirflow
+from tests.pipelines import TWO_STEPS, look, states
 
 pytestmark = [pytest.mark.integration, pytest.mark.extended, pytest.mark.timeout(600)]
 
@@ -201,3 +202,45 @@ def test_everything_else_the_sdk_may_do(azure: Azure) -> None:
         "output_file_name": "p.csv", "instance_count": 2,
         "mini_batch_size": 1, "error_threshold": 2, "max_retries": 2, "timeout": 90,
     }  # fmt: skip
+
+
+PIPELINE = """
+import os, time, requests
+from azure.ai.ml import Input, MLClient
+from azure.ai.ml.entities import BatchEndpoint, PipelineComponentBatchDeployment
+from azure.core.credentials import AccessToken
+
+class Credential:
+    def get_token(self, *scopes, **options):
+        login = {"username": os.environ["AIRFLOW_USER"], "password": os.environ["AIRFLOW_PASSWORD"]}
+        answer = requests.post(os.environ["AIRFLOW_URL"] + "/auth/token", json=login, timeout=60)
+        return AccessToken(answer.json()["access_token"], int(time.time()) + 3600)
+
+client = MLClient(Credential(), "11111111-1111-1111-1111-111111111111", "group", "workspace")
+name = "azure-pipelines"
+client.batch_endpoints.begin_create_or_update(BatchEndpoint(name=name)).result()
+made = client.batch_deployments.begin_create_or_update(PipelineComponentBatchDeployment(
+    name="steps", endpoint_name=name, component="azureml:counting-lines:1", settings={"continue_on_step_failure": False},
+)).result()
+print(made.component.rpartition("/components/")[2], made.settings)
+print(client.batch_deployments.get("steps", name).name, [entry.name for entry in client.batch_deployments.list(name)])
+endpoint = client.batch_endpoints.get(name)
+endpoint.defaults.deployment_name = "steps"
+client.batch_endpoints.begin_create_or_update(endpoint).result()
+data = Input(type="uri_folder", path="azureml://datastores/lake/paths/numbers/")
+job = client.batch_endpoints.invoke(endpoint_name=name, inputs={"data": data}, job_name="lines")
+client.jobs.stream(job.name)
+print(client.jobs.get(job.name).status)
+"""
+
+
+def test_a_pipeline_is_deployed_and_invoked(azure: Azure) -> None:
+    made = azure.airflow.rest("PUT", "/v1/assets/component/counting-lines/versions/1", json=TWO_STEPS)
+    assert made.status_code == 201, made.text
+    metadata = f"{azure.url}/batch-endpoints/azure/metadata/endpoints"
+    printed = azure.run(PIPELINE, ARM_CLOUD_METADATA_URL=metadata).splitlines()
+    assert printed[0] == "counting-lines/versions/1 {'continue_on_step_failure': False}"
+    assert printed[1] == "steps ['steps']"
+    assert printed[-1] == "JobStatus.COMPLETED"
+    job = look(azure.airflow, "azure-pipelines", "lines")
+    assert (job["deployment_type"], set(states(job).values())) == ("pipeline", {"Completed"})

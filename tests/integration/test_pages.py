@@ -303,6 +303,62 @@ def test_a_job_from_the_form_to_its_cancellation(visitor: Visitor, pictures: Pat
     assert (job["state"], job["invoker"], job["deployment"]) == ("Canceled", "op", "slow")
 
 
+REGISTER = """
+import sys, mlflow
+mlflow.set_tracking_uri(sys.argv[1])
+class Nothing(mlflow.pyfunc.PythonModel):
+    def predict(self, context, model_input):
+        return model_input
+mlflow.pyfunc.log_model(name="model", python_model=Nothing(), pip_requirements=["mlflow"], registered_model_name=sys.argv[2])
+"""
+
+
+def test_what_stays_of_a_job_and_the_way_to_its_model(visitor: Visitor, pictures: Path) -> None:
+    airflow = visitor.airflow
+    register = [sys.executable, "-W", "ignore", "-c", REGISTER, airflow.mlflow_tracking_uri, "flight-delays"]
+    done = subprocess.run(register, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    settings = {"mini_batch_size": 1, "environment_variables": {"PAUSE": "0.5"}, "max_concurrency_per_instance": 2}
+    apply(
+        airflow,
+        {"name": "delays", "description": "With a model of MLflow's"},
+        main={
+            "model": {"path": "models:/flight-delays/1"},
+            "resources": {"instance_count": 3},
+            "settings": settings | {"error_threshold": -1},
+        },
+    )
+    start(airflow, "delays", "with-a-model", "nights")
+    airflow.wait("batch_endpoint.delays", "with-a-model", "success", seconds=400)
+    assert not (airflow.outputs / "delays" / "with-a-model" / "_batch").exists()
+
+    def look(theme: str, name: str = "published") -> Page:
+        page = visitor.page(theme=theme)
+        visitor.go(page, "/endpoints/delays/jobs/with-a-model")
+        expect(page.locator("h1 + .state")).to_have_text("Completed")
+        worked = page.get_by_role("img", name=re.compile("When each shard was worked on: 10 done, 0 under way, 0 lost"))
+        expect(worked).to_be_visible()
+        expect(worked.locator("rect")).to_have_count(10)
+        expect(page.get_by_role("region", name="Table of instances").locator("tbody tr")).to_have_count(3)
+        page.screenshot(path=pictures / f"{name}-{theme}.png", full_page=True)
+        return page
+
+    for theme in ("dark", "light"):
+        page = look(theme)
+    with page.expect_popup() as opened:
+        page.get_by_role("link", name="models:/flight").click()
+    expect(opened.value.locator("body")).to_contain_text("flight-delays")
+    expect(opened.value.locator("body")).to_contain_text("Version 1")
+    # In Airflow's frame, which itself may open nothing.
+    page.goto(f"{airflow.url}/plugin/batch-endpoints/batch-endpoints/ui/endpoints/delays/jobs/with-a-model")
+    with page.expect_popup() as opened:
+        page.frame_locator("iframe").get_by_role("link", name="models:/flight").click()
+    expect(opened.value.locator("body")).to_contain_text("Version 1")
+    # Airflow may forget the run; the job's directory does not.
+    airflow.api("DELETE", "dags/batch_endpoint.delays/dagRuns/with-a-model")
+    look("light", "forgotten")
+
+
 def test_the_default_is_changed_after_a_question(visitor: Visitor) -> None:
     page = visitor.page()
     visitor.go(page, "/endpoints/flights?tab=deployments")

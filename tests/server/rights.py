@@ -25,14 +25,14 @@ def check_rights(server: ApiServer, name: str) -> None:
         ("PUT", endpoint): (403, 403, 200, 200),
         ("DELETE", f"{endpoint}/deployments/ghost"): (403, 403, 404, 404),
         ("GET", "/v1/computes"): (403, 403, 200, 200),
-        ("PUT", "/v1/computes/small"): (403, 403, 201, 200),
+        ("PUT", f"/v1/computes/small-{name}"): (403, 403, 201, 200),
         ("DELETE", "/v1/computes/ghost"): (403, 403, 404, 404),
         ("POST", f"{endpoint}/dry-run"): (403, 200, 200, 200),
         ("GET", "/openapi.json"): (200, 200, 200, 200),
     }
     documents = {
         endpoint: {"description": "x"},
-        "/v1/computes/small": {"type": "local"},
+        f"/v1/computes/small-{name}": {"type": "local"},
         f"{endpoint}/dry-run": body(uri),
     }
     for (method, path), statuses in expected.items():

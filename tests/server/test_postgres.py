@@ -149,11 +149,19 @@ def test_statements_compile(server: ApiServer, dialect: str) -> None:
     code = """
 import importlib, sys
 from sqlalchemy.schema import CreateIndex, CreateTable
-from airflow_batch_endpoints.database.models import metadata
+from airflow_batch_endpoints.database.models import JobRow, metadata
+from airflow_batch_endpoints.database.session import upsert_statement
 dialect = importlib.import_module(f"sqlalchemy.dialects.{sys.argv[1]}").dialect()
 for table in metadata.sorted_tables:
     print(CreateTable(table).compile(dialect=dialect))
     for index in table.indexes:
         print(CreateIndex(index).compile(dialect=dialect))
+columns = tuple(column.name for column in JobRow.__table__.columns if column.name != "id")
+print(upsert_statement(sys.argv[1], JobRow, ("endpoint", "name"), columns).compile(dialect=dialect))
 """
-    assert server.python(code, dialect).stdout.count("CREATE TABLE") == 3
+    printed = server.python(code, dialect).stdout
+    assert printed.count("CREATE TABLE") == 3
+    assert (
+        printed.count("ON DUPLICATE KEY UPDATE" if dialect == "mysql" else "ON CONFLICT (endpoint, name) DO UPDATE")
+        == 1
+    )

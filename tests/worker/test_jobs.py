@@ -34,7 +34,7 @@ def test_a_job_from_plan_to_publication(job: Job) -> None:
     assert result["state"] == "Completed"
     assert (result["listed"], result["succeeded"], result["failed"], result["rows"]) == (6, 6, 0, 6)
     assert lines(job) == [f"{number}.csv:{number}" for number in range(6)]
-    assert sorted(path.name for path in job.output.iterdir()) == ["manifest.json", "predictions.csv"]
+    assert sorted(path.name for path in job.output.iterdir()) == ["_timeline.json", "manifest.json", "predictions.csv"]
 
 
 @pytest.mark.parametrize("name", ["p.csv", "p.parquet", "p.jsonl"])

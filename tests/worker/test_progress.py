@@ -8,7 +8,7 @@ import signal
 import pytest
 
 from airflow_batch_endpoints.exceptions import InfrastructureError
-from airflow_batch_endpoints.services.directory import look
+from airflow_batch_endpoints.services.directory import look, recall
 from airflow_batch_endpoints.services.resources import Progress
 from airflow_batch_endpoints.storage.local import LocalStore
 from tests.worker.conftest import Job, eventually
@@ -77,6 +77,40 @@ def test_progress_of_a_job_that_loses_an_instance(gated: Job) -> None:
     assert {instance.instance: instance.shards_done for instance in done.instances} == {0: 0, 1: done.shards}
     job.do("publish")
     assert at(job, is_over=True).shards_done == done.shards
+    kept = recall(LocalStore(str(job.output)), "e", job.name)
+    assert kept is not None
+    assert (kept.spans, kept.is_cut) == (done.spans, False)
+    told = {one.instance: (one.state, one.shards_done, one.succeeded, one.failed, one.rows) for one in kept.instances}
+    assert told == {0: ("lost", 0, 0, 0, 0), 1: ("finished", done.shards, 5, 1, 5)}
+
+
+def test_what_stays_of_a_published_job(gated: Job) -> None:
+    store = LocalStore(str(gated.output))
+    assert recall(store, "e", gated.name) is None
+    (gated.folder / "gate").touch()
+    gated.run(mini_batch_size=1, max_concurrency_per_instance=2, error_threshold=-1)
+    assert look(store, "e", gated.name, is_over=True) is None
+    kept = recall(store, "e", gated.name)
+    assert kept is not None
+    assert [span.state for span in kept.spans] == ["committed"] * len(kept.spans)
+    assert sorted(span.shard for span in kept.spans) == list(range(len(kept.spans)))
+    (only,) = kept.instances
+    assert (only.state, only.shards_done, only.succeeded, only.failed) == ("finished", len(kept.spans), 5, 1)
+    with pytest.raises(InfrastructureError, match="another job has published"):
+        recall(store, "e", "other")
+    (gated.output / "_timeline.json").write_text("{}")
+    with pytest.raises(InfrastructureError, match="not one of this version"):
+        recall(store, "e", gated.name)
+
+
+def test_a_job_that_replaces_another_leaves_its_own_timeline(gated: Job) -> None:
+    (gated.folder / "gate").touch()
+    gated.run(error_threshold=-1)
+    gated.name = "job-2"
+    gated.run(error_threshold=-1, output_exists="replace")
+    kept = recall(LocalStore(str(gated.output)), "e", "job-2")
+    assert kept is not None
+    assert kept.spans
 
 
 def test_the_directory_of_another_job(gated: Job) -> None:

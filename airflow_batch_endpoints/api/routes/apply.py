@@ -15,7 +15,7 @@ from airflow_batch_endpoints.documents.assets import VersionedAsset
 from airflow_batch_endpoints.documents.base import Document
 from airflow_batch_endpoints.documents.loading import load
 from airflow_batch_endpoints.exceptions import DocumentError, Problem
-from airflow_batch_endpoints.registry.registry import COMPUTE, DATASTORE, key_of
+from airflow_batch_endpoints.registry.keys import COMPUTE, DATASTORE, key_of
 from airflow_batch_endpoints.registry.versions import kind_of, list_key
 from airflow_batch_endpoints.services.documents import Documents
 from airflow_batch_endpoints.services.resources import Applied

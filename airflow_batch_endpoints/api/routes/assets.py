@@ -8,12 +8,12 @@ from fastapi import APIRouter, Query, Response
 
 from airflow_batch_endpoints.api import examples
 from airflow_batch_endpoints.api.auth import LoggedIn, MayDeleteAsset, MayEditAsset, MayReadAsset
-from airflow_batch_endpoints.api.requests import AssetKindName, AssetName, AssetVersion, Body, ExpectedDep, etag
+from airflow_batch_endpoints.api.requests import AssetKindName, AssetName, AssetVersion, Body, ExpectedDep, tagged
 from airflow_batch_endpoints.api.routes.endpoints import named, require_name
 from airflow_batch_endpoints.documents.assets import VersionedAsset
 from airflow_batch_endpoints.documents.loading import from_data
 from airflow_batch_endpoints.exceptions import DocumentError, Problem
-from airflow_batch_endpoints.registry.registry import Expected
+from airflow_batch_endpoints.registry.stored import Expected
 from airflow_batch_endpoints.registry.versions import kind_of
 from airflow_batch_endpoints.services.documents import Documents
 from airflow_batch_endpoints.services.resources import Asset, AssetKind, StoredDocument
@@ -36,7 +36,7 @@ def list_assets(
 @router.get("/{kind}/{asset}")
 def get_asset(caller: MayReadAsset, response: Response, kind: AssetKindName, asset: AssetName) -> StoredDocument:
     """Return the newest version of an asset: what `@latest` stands for."""
-    return _found(response, Documents(caller.actor).asset(kind, asset))
+    return tagged(response, Documents(caller.actor).asset(kind, asset))
 
 
 @router.get(_VERSIONS)
@@ -58,7 +58,7 @@ def get_version(
     caller: MayReadAsset, response: Response, kind: AssetKindName, asset: AssetName, version: AssetVersion
 ) -> StoredDocument:
     """Return a version of an asset."""
-    return _found(response, Documents(caller.actor).asset(kind, asset, version))
+    return tagged(response, Documents(caller.actor).asset(kind, asset, version))
 
 
 @router.put(
@@ -116,10 +116,4 @@ def _put(
     if version is not None:
         require_name(document.version or "", version, "version")
     applied = documents.put(document, expected=expected)
-    response.status_code = 201 if applied.result == "created" else 200
-    return _found(response, documents.asset(kind, asset, applied.version))
-
-
-def _found(response: Response, found: StoredDocument) -> StoredDocument:
-    response.headers.update(etag(found.revision))
-    return found
+    return tagged(response, documents.asset(kind, asset, applied.version), applied)

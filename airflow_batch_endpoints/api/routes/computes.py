@@ -6,7 +6,7 @@ from fastapi import APIRouter, Response
 
 from airflow_batch_endpoints.api import examples
 from airflow_batch_endpoints.api.auth import MayDeleteComputes, MayEditComputes, MayReadComputes
-from airflow_batch_endpoints.api.requests import Body, ComputeName, ExpectedDep, etag
+from airflow_batch_endpoints.api.requests import Body, ComputeName, ExpectedDep, tagged
 from airflow_batch_endpoints.api.routes.endpoints import named, require_name
 from airflow_batch_endpoints.documents.compute import KubernetesCompute, LocalCompute
 from airflow_batch_endpoints.documents.loading import from_data
@@ -26,9 +26,7 @@ def list_computes(caller: MayReadComputes) -> list[StoredDocument]:
 @router.get("/{compute}")
 def get_compute(caller: MayReadComputes, response: Response, compute: ComputeName) -> StoredDocument:
     """Return a compute."""
-    found = Documents(caller.actor).compute(compute)
-    response.headers.update(etag(found.revision))
-    return found
+    return tagged(response, Documents(caller.actor).compute(compute))
 
 
 @router.put(
@@ -46,10 +44,7 @@ def put_compute(
     require_name(document.name, compute, "name")
     documents = Documents(caller.actor)
     applied = documents.put(document, expected=expected)
-    response.status_code = 201 if applied.result == "created" else 200
-    found = documents.compute(compute)
-    response.headers.update(etag(found.revision))
-    return found
+    return tagged(response, documents.compute(compute), applied)
 
 
 @router.delete("/{compute}", status_code=204)

@@ -6,7 +6,7 @@ from fastapi import APIRouter, Response
 
 from airflow_batch_endpoints.api import examples
 from airflow_batch_endpoints.api.auth import MayDeleteDatastores, MayEditDatastores, MayReadDatastores
-from airflow_batch_endpoints.api.requests import Body, DatastoreName, ExpectedDep, etag
+from airflow_batch_endpoints.api.requests import Body, DatastoreName, ExpectedDep, tagged
 from airflow_batch_endpoints.api.routes.endpoints import named, require_name
 from airflow_batch_endpoints.documents.datastore import DATASTORES, Datastore
 from airflow_batch_endpoints.documents.loading import from_data
@@ -26,9 +26,7 @@ def list_datastores(caller: MayReadDatastores) -> list[StoredDocument]:
 @router.get("/{datastore}")
 def get_datastore(caller: MayReadDatastores, response: Response, datastore: DatastoreName) -> StoredDocument:
     """Return a data store."""
-    found = Documents(caller.actor).datastore(datastore)
-    response.headers.update(etag(found.revision))
-    return found
+    return tagged(response, Documents(caller.actor).datastore(datastore))
 
 
 @router.put(
@@ -46,10 +44,7 @@ def put_datastore(
     require_name(document.name, datastore, "name")
     documents = Documents(caller.actor)
     applied = documents.put(document, expected=expected)
-    response.status_code = 201 if applied.result == "created" else 200
-    found = documents.datastore(datastore)
-    response.headers.update(etag(found.revision))
-    return found
+    return tagged(response, documents.datastore(datastore), applied)
 
 
 @router.delete("/{datastore}", status_code=204)

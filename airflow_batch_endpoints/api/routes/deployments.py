@@ -6,11 +6,11 @@ from fastapi import APIRouter, Response
 
 from airflow_batch_endpoints.api import examples
 from airflow_batch_endpoints.api.auth import MayDeleteDocument, MayEditDocument, MayReadDocument
-from airflow_batch_endpoints.api.requests import Body, DeploymentName, EndpointName, ExpectedDep, etag
+from airflow_batch_endpoints.api.requests import Body, DeploymentName, EndpointName, ExpectedDep, tagged
 from airflow_batch_endpoints.api.routes.endpoints import named, require_name
 from airflow_batch_endpoints.documents.loading import from_data
 from airflow_batch_endpoints.exceptions import DocumentError, Problem
-from airflow_batch_endpoints.registry.registry import Deployment
+from airflow_batch_endpoints.registry.keys import Deployment
 from airflow_batch_endpoints.services.documents import Documents
 from airflow_batch_endpoints.services.resources import StoredDocument
 
@@ -28,9 +28,7 @@ def get_deployment(
     caller: MayReadDocument, response: Response, endpoint: EndpointName, deployment: DeploymentName
 ) -> StoredDocument:
     """Return a deployment."""
-    found = Documents(caller.actor).deployment(endpoint, deployment)
-    response.headers.update(etag(found.revision))
-    return found
+    return tagged(response, Documents(caller.actor).deployment(endpoint, deployment))
 
 
 @router.put(
@@ -54,10 +52,7 @@ def put_deployment(
     require_name(document.endpoint_name, endpoint, "endpoint_name")
     documents = Documents(caller.actor)
     applied = documents.put(document, expected=expected)
-    response.status_code = 201 if applied.result == "created" else 200
-    found = documents.deployment(endpoint, deployment)
-    response.headers.update(etag(found.revision))
-    return found
+    return tagged(response, documents.deployment(endpoint, deployment), applied)
 
 
 @router.delete("/{deployment}", status_code=204)

@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 
 from airflow_batch_endpoints.api import examples
 from airflow_batch_endpoints.api.auth import NAME_PATTERN, LoggedIn, MayDeleteDocument, MayEditDocument, MayReadEndpoint
-from airflow_batch_endpoints.api.requests import Body, EndpointName, ExpectedDep, Limit, Offset, etag, server_url
+from airflow_batch_endpoints.api.requests import Body, EndpointName, ExpectedDep, Limit, Offset, server_url, tagged
 from airflow_batch_endpoints.documents.endpoint import Endpoint as EndpointDocument
 from airflow_batch_endpoints.documents.validation import validate
 from airflow_batch_endpoints.services.documents import Documents
@@ -41,9 +41,7 @@ def list_endpoints(
 @router.get("/{endpoint}")
 def get_endpoint(caller: MayReadEndpoint, request: Request, response: Response, endpoint: EndpointName) -> Endpoint:
     """Return an endpoint, with its deployments and the states of its newest jobs."""
-    found = Documents(caller.actor).endpoint(endpoint)
-    response.headers.update(etag(found.revision))
-    return with_scoring_uri(request, found)
+    return with_scoring_uri(request, tagged(response, Documents(caller.actor).endpoint(endpoint)))
 
 
 @router.put(
@@ -64,10 +62,7 @@ def put_endpoint(
     require_name(document.name, endpoint, "name")
     documents = Documents(caller.actor)
     applied = documents.put(document, expected=expected)
-    response.status_code = 201 if applied.result == "created" else 200
-    found = documents.endpoint(endpoint)
-    response.headers.update(etag(found.revision))
-    return with_scoring_uri(request, found)
+    return with_scoring_uri(request, tagged(response, documents.endpoint(endpoint), applied))
 
 
 @router.delete("/{endpoint}", status_code=204)
@@ -88,9 +83,7 @@ def set_default(
     """Choose the deployment that invocations get which name none. Running jobs are not touched."""
     documents = Documents(caller.actor)
     documents.set_default(endpoint, body.deployment, expected=expected)
-    found = documents.endpoint(endpoint)
-    response.headers.update(etag(found.revision))
-    return with_scoring_uri(request, found)
+    return with_scoring_uri(request, tagged(response, documents.endpoint(endpoint)))
 
 
 @router.get("/{endpoint}/statistics")

@@ -21,7 +21,7 @@ from airflow_batch_endpoints.api.requests import (
     Limit,
     Offset,
     RevisionDigest,
-    etag,
+    tag,
 )
 from airflow_batch_endpoints.services.documents import Documents, key_of
 from airflow_batch_endpoints.services.resources import Applied, Page, Revision
@@ -70,7 +70,7 @@ def restore_endpoint(
     caller: MayEditDocument, response: Response, endpoint: EndpointName, revision: RevisionDigest, expected: ExpectedDep
 ) -> Applied:
     """Make an endpoint's document again what it was."""
-    response.headers.update(etag(revision))
+    tag(response, revision)
     return Documents(caller.actor).restore(key_of("endpoint", endpoint), revision, expected=expected)
 
 
@@ -84,7 +84,7 @@ def restore_deployment(
     expected: ExpectedDep,
 ) -> Applied:
     """Make a deployment's document again what it was."""
-    response.headers.update(etag(revision))
+    tag(response, revision)
     key = key_of("deployment", deployment, endpoint)
     return Documents(caller.actor).restore(key, revision, expected=expected)
 
@@ -94,7 +94,7 @@ def restore_compute(
     caller: MayEditComputes, response: Response, compute: ComputeName, revision: RevisionDigest, expected: ExpectedDep
 ) -> Applied:
     """Make a compute's document again what it was."""
-    response.headers.update(etag(revision))
+    tag(response, revision)
     return Documents(caller.actor).restore(key_of("compute", compute), revision, expected=expected)
 
 
@@ -107,5 +107,5 @@ def restore_datastore(
     expected: ExpectedDep,
 ) -> Applied:
     """Make a data store's document again what it was."""
-    response.headers.update(etag(revision))
+    tag(response, revision)
     return Documents(caller.actor).restore(key_of("datastore", datastore), revision, expected=expected)

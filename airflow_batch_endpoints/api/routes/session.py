@@ -9,7 +9,7 @@ from fastapi import APIRouter, Query
 
 from airflow_batch_endpoints.api.auth import NAME_PATTERN, Caller, LoggedIn
 from airflow_batch_endpoints.config import settings
-from airflow_batch_endpoints.registry.registry import ENDPOINT
+from airflow_batch_endpoints.registry.keys import ENDPOINT
 from airflow_batch_endpoints.services.resources import EndpointRights, Session, Statistics
 from airflow_batch_endpoints.services.statistics import MAX_DAYS, statistics_of
 

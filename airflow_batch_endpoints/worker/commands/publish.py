@@ -17,6 +17,7 @@ from airflow_batch_endpoints.exceptions import (
 )
 from airflow_batch_endpoints.jobs import layout
 from airflow_batch_endpoints.jobs.pinned import PinnedJob, PinnedPipeline
+from airflow_batch_endpoints.jobs.spec import JobSpec
 from airflow_batch_endpoints.jobs.threshold import Counts, is_threshold_exceeded
 from airflow_batch_endpoints.storage import open_store
 from airflow_batch_endpoints.storage.store import Store
@@ -78,7 +79,7 @@ def _publish(store: Store, pinned: PinnedJob, submission: str, previous: dict[st
         raise OutputExistsError(f"the output holds the predictions of job {previous['job']!r}; they are not replaced")
     commits = _freeze(store, pinned, submission)
     counts = _judge(store, pinned, commits)
-    reserved = {layout.MANIFEST, layout.DEAD_LETTERS}
+    reserved = {layout.MANIFEST, layout.DEAD_LETTERS, layout.TIMELINE}
     if spec.settings.output_action == "append_row":
         log.info("writing %d rows to %s", counts.rows, spec.settings.output_file_name)
         is_dataset = spec.settings.is_dataset
@@ -90,6 +91,7 @@ def _publish(store: Store, pinned: PinnedJob, submission: str, previous: dict[st
     if spec.settings.output_action == "summary_only" and "predictions.csv" not in {file["name"] for file in written}:
         files = [output.write_summary(store, spec, commits)]
     dead_letters = output.write_dead_letters(store, commits)
+    _keep_timeline(store, spec, commits)
     manifest = {
         "manifest_version": MANIFEST_VERSION,
         "package_version": __version__,
@@ -165,6 +167,17 @@ def _judge(store: Store, pinned: PinnedJob, commits: list[Commit]) -> Counts:
             f"no item succeeded, all {counts.listed} failed. The first: {output.first_error(store, commits)}"
         )
     return counts
+
+
+def _keep_timeline(store: Store, spec: JobSpec, commits: list[Commit]) -> None:
+    """Keep who did what and when beside the output: the working state is removed once it is published."""
+    from airflow_batch_endpoints.worker.publishing import timeline
+
+    noted = timeline.note(store, spec, commits)
+    published = _manifest(store)
+    if published is not None and published["job"] == spec.job:
+        return  # by a twin of ours, which may have begun to remove what we have just listed
+    store.write(layout.TIMELINE, noted.model_dump_json(exclude_defaults=True).encode())
 
 
 def _replace(store: Store, previous: dict[str, Any], manifest: dict[str, Any], content: bytes) -> None:

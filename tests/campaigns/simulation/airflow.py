@@ -244,7 +244,7 @@ class _Instance:
 
 def readable(bucket: Bucket) -> dict[str, bytes]:
     """Return what readers of the output see."""
-    return {key: content for key, content in bucket.objects.items() if not key.startswith("_batch")}
+    return {key: content for key, content in bucket.objects.items() if not key.startswith("_")}
 
 
 def simulate(schedule: Schedule) -> History:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
+from typing import Any
 
 from airflow_batch_endpoints.exceptions import ModelError, StoppedError, ThresholdExceededError
 from airflow_batch_endpoints.jobs.threshold import is_threshold_exceeded
+from airflow_batch_endpoints.jobs.timeline import Timeline
 from tests.campaigns.simulation.airflow import JOB, History, readable
 from tests.campaigns.simulation.schedules import Schedule
 from tests.campaigns.simulation.slots import rows_of
@@ -47,6 +50,19 @@ def check(history: History) -> None:
     assert readable(history.bucket) == history.at_publication, "a late process changed what was published"
     assert set(readable(history.bucket)) <= {"manifest.json", "predictions.csv", "dead_letters.jsonl"}
     assert ("dead_letters.jsonl" in objects) == bool(bad)
+    _check_timeline(Timeline.model_validate_json(objects["_timeline.json"]), manifest)
+
+
+def _check_timeline(timeline: Timeline, manifest: dict[str, Any]) -> None:
+    """What stays of the working state is whole, though another publisher may have removed it meanwhile."""
+    assert timeline.job == JOB
+    committed = [span for span in timeline.spans if span.state == "committed"]
+    assert sorted(span.shard for span in committed) == list(range(manifest["plan"]["shards"])), timeline
+    assert all(span.started and span.ended and span.incarnation for span in committed), timeline
+    done = Counter(span.incarnation for span in committed)
+    assert done == Counter({one.incarnation: one.shards_done for one in timeline.instances if one.shards_done})
+    for name in ("succeeded", "failed", "rows"):
+        assert sum(getattr(one, name) for one in timeline.instances) == manifest["counts"][name], name
 
 
 def _check_errors(history: History) -> None:

@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import BinaryIO, TypeVar
 
 from airflow_batch_endpoints.exceptions import InfrastructureError
@@ -45,12 +46,15 @@ class Bucket:
 
     objects: dict[str, bytes] = field(default_factory=dict)
     requests: Counter[str] = field(default_factory=Counter)
+    times: dict[str, datetime] = field(default_factory=dict)
+    """When each object was last written."""
     folders: dict[str, list[str]] = field(default_factory=dict)
     """Keys directly below each folder, sorted, to list without looking at every object."""
 
-    def put(self, key: str, content: bytes) -> None:
+    def put(self, key: str, content: bytes, now: float = 0.0) -> None:
         """Set an object."""
         self.objects[key] = content
+        self.times[key] = datetime.fromtimestamp(now, UTC)
         while key:
             folder = key.rpartition("/")[0]
             keys = self.folders.setdefault(folder, [])
@@ -124,7 +128,7 @@ class Connection:
 
         def effect() -> bool:
             if key not in self._objects:
-                self._bucket.put(key, content)
+                self._bucket.put(key, content, self._world.now)
             won = self._objects[key] == content
             self._bucket.requests["created" if won else "lost"] += 1
             return won
@@ -132,7 +136,7 @@ class Connection:
         return self._request("create", effect)
 
     def write(self, key: str, content: bytes) -> None:
-        self._request("write", lambda: self._bucket.put(key, content))
+        self._request("write", lambda: self._bucket.put(key, content, self._world.now))
 
     def read(self, key: str) -> bytes | None:
         return self._request("read", lambda: self._objects.get(key))
@@ -144,6 +148,9 @@ class Connection:
             return list(keys)
 
         return self._request("list", effect)
+
+    def times(self, prefix: str) -> dict[str, datetime | None]:
+        return {key: self._bucket.times.get(key) for key in self.list(prefix)}
 
     def delete(self, key: str) -> None:
         """Object by object: no store deletes a folder at once."""
@@ -168,7 +175,7 @@ class Connection:
         def effect() -> None:
             if source not in self._objects:
                 raise FileNotFoundError(source)
-            self._bucket.put(target, self._objects[source])
+            self._bucket.put(target, self._objects[source], self._world.now)
 
         self._request("copy", effect)
 

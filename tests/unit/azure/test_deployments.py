@@ -122,13 +122,12 @@ def test_every_problem_is_told_by_the_name_its_author_knows() -> None:
             model={"assetId": f"{W}/data/heart/versions/7"},
             outputAction="Append",
             retrySettings={"timeout": "soon"},
-            deploymentConfiguration={"deploymentConfigurationType": "PipelineComponent"},
             traffic={"blue": 100},
         )
     )
     assert set(found) == {
         "properties.codeConfiguration.codeId", "properties.model.assetId", "properties.outputAction",
-        "properties.retrySettings.timeout", "properties.deploymentConfiguration", "properties.traffic",
+        "properties.retrySettings.timeout", "properties.traffic",
     }  # fmt: skip
     assert "percent-encoded" in found["properties.codeConfiguration.codeId"]
     assert problems(sent(model={"assetId": f"{W}/models/heart"})).keys() == {"properties.model.assetId"}

@@ -14,8 +14,9 @@ from airflow_batch_endpoints.documents.loading import load, loads
 from airflow_batch_endpoints.exceptions import ConflictError, DocumentError, NotFoundError, ReachError, UserError
 from airflow_batch_endpoints.jobs.spec import JobSpec, OutputAsset
 from airflow_batch_endpoints.registry import applying, outputs
+from airflow_batch_endpoints.registry.keys import INDEX
 from airflow_batch_endpoints.registry.references import locate
-from airflow_batch_endpoints.registry.registry import INDEX, Registry
+from airflow_batch_endpoints.registry.registry import Registry
 from airflow_batch_endpoints.registry.resolve import resolve
 from airflow_batch_endpoints.registry.store import MemoryStore
 from airflow_batch_endpoints.registry.versions import Versions

@@ -17,7 +17,8 @@ from airflow_batch_endpoints.exceptions import ConflictError, DocumentError, Rea
 from airflow_batch_endpoints.jobs.dag import DagSpec
 from airflow_batch_endpoints.jobs.pipeline import OutputOf, PipelineSpec
 from airflow_batch_endpoints.jobs.spec import JobReference, JobSpec, OutputAsset
-from airflow_batch_endpoints.registry.registry import INDEX, Registry
+from airflow_batch_endpoints.registry.keys import INDEX
+from airflow_batch_endpoints.registry.registry import Registry
 from airflow_batch_endpoints.registry.resolve import resolve
 from airflow_batch_endpoints.registry.staging import stage
 from airflow_batch_endpoints.registry.store import MemoryStore

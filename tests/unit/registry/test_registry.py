@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,10 @@ import pytest
 
 from airflow_batch_endpoints.documents.loading import loads
 from airflow_batch_endpoints.exceptions import ConflictError, DocumentError, NotFoundError, StaleError
-from airflow_batch_endpoints.registry.registry import INDEX, Expected, Registry
+from airflow_batch_endpoints.registry.keys import INDEX
+from airflow_batch_endpoints.registry.registry import Registry
 from airflow_batch_endpoints.registry.store import DocumentStore, MemoryStore
+from airflow_batch_endpoints.registry.stored import Expected, encode
 from tests.unit.registry import contract
 
 
@@ -113,7 +116,7 @@ class Raced(MemoryStore):
         if self.races:
             self.races -= 1
             theirs = doc(**ENDPOINT, tags={"theirs": str(self.races)})
-            self._values["batch_endpoints.endpoint.flights"] = Registry(self).encode(theirs)
+            self._values["batch_endpoints.endpoint.flights"] = encode(theirs, now=datetime.now(UTC), user="they")
         super().write(changes, expected)
 
 

@@ -9,6 +9,8 @@ const TONES = {
   // states of Airflow's tasks
   success: "good", failed: "bad", upstream_failed: "bad", running: "busy", deferred: "busy", restarting: "busy",
   up_for_retry: "warn", up_for_reschedule: "warn", skipped: "stop", removed: "stop", queued: "wait", scheduled: "wait",
+  // what became of a start of an instance
+  finished: "good", lost: "bad", stopped: "stop",
 };
 export const ENDED = ["Completed", "Failed", "Canceled"];
 

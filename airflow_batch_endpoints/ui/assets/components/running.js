@@ -82,10 +82,33 @@ function Work({ live }) {
   });
 }
 
+/** The instances as the job's directory remembers them, once Airflow has forgotten its tasks. */
+function remembered(progress) {
+  const found = new Map();
+  for (const start of progress?.instances ?? []) {
+    const known = found.get(start.instance) ?? { instance: start.instance, tries: 0, shards_done: 0, succeeded: 0, failed: 0, rows: 0 };
+    const sums = Object.fromEntries(["shards_done", "succeeded", "failed", "rows"].map((name) => [name, known[name] + start[name]]));
+    found.set(start.instance, { ...known, ...sums, tries: known.tries + 1, state: start.state });
+  }
+  for (const span of progress?.spans ?? []) {
+    const known = found.get(span.instance);
+    if (known && span.started && !(new Date(known.started) < new Date(span.started))) {
+      known.started = span.started;
+    }
+  }
+  return [...found.values()];
+}
+
+/** How many attempts of an instance came to nothing, for it was lost or stopped. */
+function Lost({ spans }) {
+  return spans.length > 0 && html`<div class="small">${spans.length === 1 ? "an attempt was" : `${spans.length} attempts were`} lost</div>`;
+}
+
 /** The instances of a job: when each worked, and what it has done. */
-export function Instances({ job, progress, instances = job.instances, task = "score", title = "Instances" }) {
+export function Instances({ job, progress, instances: tasks = job.instances, task = "score", title = "Instances" }) {
+  const instances = tasks.length ? tasks : remembered(progress);
   if (!instances.length) {
-    return html`<p class="card empty">No instance has started yet.</p>`;
+    return html`<p class="card empty">${ENDED.includes(job.state) ? "Nothing is known of its instances." : "No instance has started yet."}</p>`;
   }
   const isLive = progress?.source === "storage" && !ENDED.includes(job.state);
   return html`<section class="card" aria-label=${title}>
@@ -96,7 +119,7 @@ export function Instances({ job, progress, instances = job.instances, task = "sc
       <tbody>${instances.map((instance) => html`<tr key=${instance.instance}>
         <th scope="row">${instance.instance}</th>
         <td><${State} state=${instance.state} /></td>
-        <td data-label="on">${[instance.compute, instance.host].filter(Boolean).join(", ") || "–"}${instance.error && html`<div class="small" title=${instance.error}>${instance.error}</div>`}</td>
+        <td data-label="on">${[instance.compute, instance.host].filter(Boolean).join(", ") || "–"}${instance.error && html`<div class="small" title=${instance.error}>${instance.error}</div>`}<${Lost} spans=${(progress?.spans ?? []).filter((span) => span.instance === instance.instance && span.state === "lost")} /></td>
         ${isLive && html`<td data-label="works on"><${Work} live=${progress.instances.filter((entry) => entry.instance === instance.instance)} /></td>`}
         <td data-label="started" class="nowrap" title=${moment(instance.started)}>${instance.started ? ago(instance.started) : "–"}</td>
         <td class="number" data-label="tries">${instance.tries}</td>
@@ -104,7 +127,7 @@ export function Instances({ job, progress, instances = job.instances, task = "sc
         <td class="number" data-label="succeeded">${number(instance.succeeded)}</td>
         <td class="number" data-label="failed">${number(instance.failed)}</td>
         <td class="number" data-label="rows">${number(instance.rows)}</td>
-        <td class="nowrap"><a href=${airflow.logs(job, task, instance.instance)} onClick=${openInAirflow} aria-label=${`Log of instance ${instance.instance}`}>Log</a></td>
+        <td class="nowrap">${tasks.length > 0 && html`<a href=${airflow.logs(job, task, instance.instance)} onClick=${openInAirflow} aria-label=${`Log of instance ${instance.instance}`}>Log</a>`}</td>
       </tr>`)}</tbody>
     </table></div>
   </section>`;

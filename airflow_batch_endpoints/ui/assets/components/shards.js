@@ -50,6 +50,11 @@ function lastMoment(progress) {
   return isLive && Math.abs(Date.now() - last) < 3_600_000 ? Math.max(Date.now(), last) : last;
 }
 
+function name(span) {
+  const shard = span.shards > 1 ? `${number(span.shards)} shards, the first is ${span.shard}` : `shard ${span.shard}`;
+  return span.attempt > 1 ? `${shard}, attempt ${span.attempt}` : shard;
+}
+
 /** The attempts at the shards of a job, a row for each instance. */
 export function ShardTimeline({ progress }) {
   const box = useRef(null);
@@ -66,7 +71,7 @@ export function ShardTimeline({ progress }) {
   const place = (moment) => LEFT + ((width - LEFT - RIGHT) * (moment - first)) / (last - first);
   const bottom = shown.at(-1);
   const height = bottom.top + bottom.height + 4;
-  const count = (state) => progress.spans.filter((span) => span.state === state).length;
+  const count = (state) => progress.spans.filter((span) => span.state === state).reduce((sum, span) => sum + span.shards, 0);
   const label = `When each shard was worked on: ${number(count("committed"))} done, ${number(count("held"))} under way, ${number(count("lost"))} lost, over ${duration((last - first) / 1000)}`;
   return html`<div class="scroll" tabindex="0" role="region" aria-label="Timeline of shards" ref=${box}><svg class="timeline shards" width=${width} height=${height} viewBox=${`0 0 ${width} ${height}`} role="img" aria-label=${label}>
     ${[0, 0.25, 0.5, 0.75, 1].map((part, i) => html`<g key=${i}><line class="grid" x1=${place(first + part * (last - first))} x2=${place(first + part * (last - first))} y1=${TOP - 4} y2=${height} />
@@ -74,7 +79,7 @@ export function ShardTimeline({ progress }) {
     ${shown.map((row) => html`<g key=${row.instance}>
       <text x="4" y=${row.top + 11}>${row.instance ?? "?"}</text>
       ${row.spans.map((span) => html`<rect key=${`${span.shard}.${span.attempt}`} class="bar ${TONES[span.state]} ${span.state}" x=${place(span.from)} y=${row.top + span.lane * LANE + 1} width=${Math.max(place(span.to) - place(span.from) - 1, 2)} height=${LANE - 2} rx="2">
-        <title>${`shard ${span.shard}${span.attempt > 1 ? `, attempt ${span.attempt}` : ""}: ${SAYS[span.state]}, ${duration((span.to - span.from) / 1000)}`}</title></rect>`)}</g>`)}
+        <title>${`${name(span)}: ${SAYS[span.state]}, ${duration((span.to - span.from) / 1000)}`}</title></rect>`)}</g>`)}
   </svg></div>
-  <p class="muted small legend"><span class="key good">done</span> <span class="key busy">under way</span> <span class="key bad lost">lost, done again by whoever is there</span>${progress.is_cut ? " · the newest attempts; there were more" : ""}</p>`;
+  <p class="muted small legend"><span class="key good">done</span> <span class="key busy">under way</span> <span class="key bad lost">lost, done again by whoever is there</span>${progress.spans.some((span) => span.shards > 1) ? " · a bar is several shards that one slot did one after the other" : ""}${progress.is_cut ? " · there were more attempts or starts than these" : ""}</p>`;
 }
