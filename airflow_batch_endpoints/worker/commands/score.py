@@ -38,8 +38,11 @@ DEFAULT_LEASE_SECONDS = 60.0
 LEAST_INIT_SECONDS = 600.0
 """A model may take this long to load, whatever the timeout of a ``run()``."""
 ALLOCATOR = {"MALLOC_MMAP_THRESHOLD_": str(64 << 20), "MALLOC_TRIM_THRESHOLD_": str(128 << 20)}
-"""Has the C library keep the memory of one mini-batch for the next. By its own rules it gives matrices of some megabytes back to the
-kernel, which clears every page again before the next use: a fifth of the work of a cheap model."""
+"""Has the C library keep the memory of one mini-batch for the next.
+
+By its own rules it gives matrices of some megabytes back to the kernel, which clears every page again before the next use: a fifth
+of the work of a cheap model.
+"""
 
 
 def run(

@@ -120,7 +120,7 @@ class Coordinator:
         self._should_stop = True
 
     def run(self) -> Progress:
-        """Work until every shard of the job is committed, by whomever.
+        """Work until every shard of the job is committed, by whomever, or in hands that enough others keep an eye on.
 
         :raises StoppedError: after :meth:`request_stop`; every claim is released.
         :raises ThresholdExceededError: too many items failed, here or elsewhere.
@@ -143,11 +143,13 @@ class Coordinator:
         """See how far the job is, and tell that we are there."""
         self._shards.look(self._clock.monotonic())
         self._beat()
-        self._ledger.check_stop()
-        self._check_threshold()
+        if self._rules.static:
+            self._ledger.check_stop()  # the others saw it beside the claims
+        if self._shards.committed:
+            self._check_threshold()
 
     def _is_finished(self) -> bool:
-        return self._shards.is_over or (self._shards.are_done and not self._in_hand)
+        return self._shards.is_over or ((self._shards.are_done or self._shards.is_spare) and not self._in_hand)
 
     def _step(self) -> None:
         if self._should_stop:
@@ -323,7 +325,8 @@ class Coordinator:
             self._next_beat = oldest + self._rules.heartbeat
             return
         self._beat()
-        if now - self._shards.last_look >= self._rules.heartbeat:
+        if now - self._shards.last_look >= 2 * self._rules.heartbeat:
+            self._shards.last_look = now
             self._ledger.check_stop()
 
     def _beat(self) -> None:

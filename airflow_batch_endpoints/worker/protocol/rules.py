@@ -44,8 +44,13 @@ class Rules:
 
     @property
     def shortest_pause(self) -> float:
-        """Seconds between the first looks of an instance with nothing left to claim; at most a heartbeat."""
-        return min(SHORTEST_PAUSE * self.instances, self.heartbeat)
+        """Seconds between the first looks of an instance with nothing left to claim."""
+        return min(SHORTEST_PAUSE * self.instances, self.longest_pause)
+
+    @property
+    def longest_pause(self) -> float:
+        """Seconds between the later ones: so late may the end of the job be noticed."""
+        return self.lease / 4
 
     @property
     def silence(self) -> float:

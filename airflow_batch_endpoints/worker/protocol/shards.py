@@ -15,12 +15,14 @@ log = logging.getLogger(__name__)
 
 PAUSE_GROWTH = 2.0
 """How much longer every further wait of an instance with nothing left to claim is."""
-CLAIMS_PER_LOOK = 8
+CLAIMS_PER_LOOK = 16
 """Shards an instance claims between two looks at what the others have claimed."""
 LOOKS_PER_LIST = 4
 """Looks of an idle instance at what is done, for one at all claims."""
-WATCHERS = 64
-"""An idle instance watches this many of the shards others have in hand, divided by the instances, and at least two."""
+WATCHED = 64
+"""An idle instance watches this many of the shards others have in hand, divided by the instances that wait, and at least two."""
+LEAST_SPARES = 4
+"""So many instances wait for the last shards of the others, however few those are."""
 
 Fate = Literal["alive", "released", "dead", "suspect"]
 
@@ -41,6 +43,8 @@ class _Observed:
 
     heartbeat: Heartbeat
     since: float
+    next_beat: float
+    """When to read it again: sooner it would say the same."""
 
 
 class Shards:
@@ -70,12 +74,15 @@ class Shards:
         self._rank = {shard: rank for rank, shard in enumerate(self._unclaimed)}
         self._attempts: dict[int, int] = {}
         self._claims_since_look = 0
+        self._behind = 0
         self._looks_since_list = 0
         self._others: dict[str, _Observed] = {}
         self._owners: dict[tuple[int, int], str] = {}
         self._inherited: list[int] = []
         self.is_over = False
         """Whether the job was found published and tidied up: whatever is in hand is too late."""
+        self.is_spare = False
+        """Whether this instance has nothing to do, and enough others wait for what might be left behind."""
         self._pause = rules.shortest_pause
         self.next_look = 0.0
         """When to look again, with nothing left to claim."""
@@ -132,23 +139,25 @@ class Shards:
 
         Every instance has shards that the others leave to it: of each round of as many shards as there are instances, one.
         So all go through the list at one pace, largest first, and seldom want the same shard. What a busy or dead instance
-        has left behind is picked up right after a look at the claims, by whoever is more than a round ahead of it.
+        had left behind by more than a round, when the claims were last looked at, falls to others, for every round to another;
+        and right after a look anybody picks up what is still there.
         """
         rules = self._rules
         if rules.static or rules.instances == 1:
             return 0
-        own = next(
-            (n for n, shard in enumerate(self._unclaimed) if self._rank[shard] % rules.instances == rules.instance),
-            None,
-        )
-        if own is None:
-            behind = len(self._unclaimed)
-        elif self._claims_since_look:
-            return own
-        else:
-            reached = self._rank[self._unclaimed[own]] - rules.instances
-            behind = bisect_left(self._unclaimed, reached, key=self._rank.__getitem__)
+        ranks = [self._rank[shard] for shard in self._unclaimed]
+        own = next((n for n, rank in enumerate(ranks) if rank % rules.instances == rules.instance), None)
+        if own is not None and self._claims_since_look:
+            deputed = next((n for n in range(self._behind) if self._deputy(ranks[n]) == rules.instance), None)
+            self._behind -= deputed is not None
+            return own if deputed is None else deputed
+        behind = len(ranks) if own is None else bisect_left(ranks, ranks[own] - rules.instances)
+        self._behind = max(0, behind - 1)
         return rules.instance * behind // rules.instances if behind else own or 0
+
+    def _deputy(self, rank: int) -> int:
+        """Return the instance that takes a shard which the one it was left to has left behind."""
+        return (rank + rank // self._rules.instances + 1) % self._rules.instances
 
     def _look_at_claims(self) -> None:
         """See what is claimed, by whomever, and whether there is an order to stop."""
@@ -187,13 +196,16 @@ class Shards:
         if self._rules.static or now < self.next_look:
             return None
         self.committed |= self._ledger.committed()
+        if not mine and self._rules.instance >= self._spares_needed():
+            self.is_spare = True
+            return None
         watched = self._watched(mine)
         self._looks_since_list += 1
         if self._looks_since_list >= LOOKS_PER_LIST or not all(shard in self._attempts for shard in watched):
             self._look_at_claims()
         # Most waits are short (the others are about to commit their last shards), a few last a lease.
         self.next_look = now + self._pause
-        self._pause = min(self._pause * PAUSE_GROWTH, self._rules.heartbeat)
+        self._pause = min(self._pause * PAUSE_GROWTH, self._rules.longest_pause)
         suspects = []
         for shard in watched:
             attempt = self._attempts.get(shard, 0)
@@ -203,6 +215,14 @@ class Shards:
             elif fate != "alive" and (claimed := self._claim_again(shard, alone=False)):
                 return claimed
         return self._claim_again(suspects[0], alone=True) if suspects and not mine else None
+
+    def _spares_needed(self) -> int:
+        """Return how many instances, by their numbers, wait for the shards in other hands.
+
+        A few more than such shards, for they may be the ones in whose hands those are. The others go: while the last shards take
+        long, their machines are free, and the store is not asked by all of them how far those are.
+        """
+        return LEAST_SPARES + self._total - len(self.committed)
 
     def _claim_again(self, shard: int, *, alone: bool) -> Claimed | None:
         """Make the next attempt at a shard, unless somebody is faster."""
@@ -218,11 +238,10 @@ class Shards:
 
     def _watched(self, mine: Collection[int]) -> list[int]:
         """Return the shards not done whose owners this instance keeps an eye on: each one a few, all together all of them."""
-        total = self._total
-        left = [shard for shard in range(total) if shard not in self.committed and shard not in mine]
-        start = self._rules.instance * total // self._rules.instances
-        left.sort(key=lambda shard: (shard - start) % total)
-        return left[: max(2, WATCHERS // self._rules.instances)]
+        left = [shard for shard in range(self._total) if shard not in self.committed and shard not in mine]
+        watchers = min(self._rules.instances, self._spares_needed())
+        start = self._rules.instance * len(left) // watchers
+        return [*left[start:], *left[:start]][: max(2, WATCHED // watchers)]
 
     def _fate_of_unclaimed(self) -> Fate:
         """A shard that everybody took for claimed is not: either a claim was refused wrongly, or all is tidied up."""
@@ -254,10 +273,13 @@ class Shards:
         :param is_new: it has claimed something since we last looked, which is a sign of life as good as a heartbeat.
         """
         before = self._others.get(owner)
+        if before is not None and not is_new and now < before.next_beat:
+            return before
         # It claims before its first heartbeat.
         heartbeat = self._ledger.heartbeat(owner) or Heartbeat(incarnation=owner, sequence=-1)
-        if before is None or is_new or before.heartbeat.sequence != heartbeat.sequence:
-            self._others[owner] = _Observed(heartbeat, now)
+        is_alive = before is None or is_new or before.heartbeat.sequence != heartbeat.sequence
+        since = now if before is None or is_alive else before.since
+        self._others[owner] = _Observed(heartbeat, since, now + self._rules.heartbeat)
         return self._others[owner]
 
     def _is_dead(self, observed: _Observed, now: float) -> bool:

@@ -10,9 +10,10 @@ from dataclasses import dataclass
 from functools import partial
 from unittest.mock import patch
 
+from airflow_batch_endpoints.exceptions import StoppedError
 from airflow_batch_endpoints.planning.items import Item, MiniBatch, Shard
 from airflow_batch_endpoints.worker.ledger import Ledger
-from airflow_batch_endpoints.worker.protocol import coordinator
+from airflow_batch_endpoints.worker.protocol import coordinator as protocol
 from airflow_batch_endpoints.worker.protocol.coordinator import Coordinator
 from airflow_batch_endpoints.worker.protocol.rules import Rules
 from airflow_batch_endpoints.worker.slots.events import Event, Scored, ScoreWork, Sealed, SealWork, Started
@@ -31,6 +32,7 @@ class Load:
     straggler_rate: float = 0.01
     straggler_factor: float = 20.0
     evictions_per_hour: float = 0.05
+    grace_seconds: float = 30.0
     restart_seconds: float = 60.0
     lease: float = 60.0
     request_seconds: tuple[float, float] = (0.01, 0.03)
@@ -88,6 +90,8 @@ class _Slot:
             world.sleep(max(seconds, 0.001))  # time passes, however little is asked for
             return [Started(0)]
         world.sleep(max(0.0, self._due - world.now))
+        if self._due > world.now:  # woken by a signal
+            return [Started(0)]
         event, self._event = self._event, None
         return [Started(0), event]
 
@@ -106,17 +110,22 @@ def run(load: Load, seed: int) -> Outcome:
     def work(instance: int) -> None:
         nonlocal evictions
         attempt = 0
+        fate = random.Random(f"{seed} {instance}")  # of its own: what is compared are rules, not luck
         while True:
             attempt += 1
             process = Process(
                 world, f"score {instance}", partial(_score, instance=instance, attempt=attempt), lambda *_: None
             )
-            lives = dice.expovariate(load.evictions_per_hour / 3600)
+            lives = fate.expovariate(load.evictions_per_hour / 3600)
             if process.wait(seconds=lives) == 0:
                 ended.append(world.now)
                 return
-            process.kill()
             evictions += 1
+            # What Kubernetes does: an order to stop, then a while to obey it.
+            process.request_stop()
+            world.schedule(process.main, 0.0)
+            if process.wait(seconds=load.grace_seconds) is None:
+                process.kill()
             world.sleep(load.restart_seconds)
 
     def _score(me: Process, instance: int, attempt: int) -> int:
@@ -126,14 +135,19 @@ def run(load: Load, seed: int) -> Outcome:
             error_threshold=0, lease=load.lease,
         )  # fmt: skip
         ledger = Ledger(store, job="job", incarnation=f"{instance}-{attempt}", submission="0")
-        Coordinator(
+        coordinator = Coordinator(
             plan=plan, ledger=ledger, slots=_Slot(me, seconds), clock=me, rules=rules, report=lambda _: None
-        ).run()
+        )
+        me.request_stop = coordinator.request_stop
+        try:
+            coordinator.run()
+        except StoppedError as error:
+            return error.exit_code
         return 0
 
     for instance in range(load.workers):
         world.start(lambda instance=instance: work(instance))
-    with patch.object(coordinator, "LONGEST_WAIT", 1e6):  # no signals here that would have to be noticed
+    with patch.object(protocol, "LONGEST_WAIT", 1e6):  # a signal ends the wait here
         world.run(events=50_000_000)
     assert len([key for key in bucket.objects if "/commits/" in key]) == load.shards
     ideal = max(sum(seconds) / load.workers, max(seconds))

@@ -77,7 +77,7 @@ def draw(seed: int) -> Schedule:
         items=items,
         mini_batch_size=dice.randint(1, 4),
         shards_per_slot=dice.randint(1, 4),
-        instances=dice.randint(1, 4),
+        instances=dice.randint(1, 6),
         slots=dice.randint(1, 3),
         max_retries=dice.randint(0, 2),
         error_threshold=dice.choice([-1, -1, -1, 0, 1, 2, "20%", "50%"]),

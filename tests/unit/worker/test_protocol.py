@@ -164,6 +164,19 @@ def test_an_instance_goes_on_with_what_its_predecessor_was_running(is_killed: bo
     assert_nothing_lost_nothing_twice(world, plan, set())
 
 
+def test_of_many_instances_with_nothing_to_do_a_few_wait_for_what_others_have_in_hand() -> None:
+    plan, world = SimulatedPlan([[1]]), World(behaviour={0: "crash"})
+    with pytest.raises(Crash):
+        coordinator(world, plan, incarnation="0-dead", instances=9).run()
+    world.behaviour.clear()
+    before = world.clock.now
+    coordinator(world, plan, incarnation="8-spare", instance=8, instances=9).run()
+    assert world.clock.now == before
+    assert not commits(world)
+    coordinator(world, plan, incarnation="3-waits", instance=3, instances=9).run()
+    assert rows(world) == [0]
+
+
 def test_stopping_releases_claims_at_once() -> None:
     plan, world = SimulatedPlan([[1], [1]]), World()
     first = coordinator(world, plan, incarnation="0-first")
