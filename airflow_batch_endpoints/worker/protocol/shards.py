@@ -196,7 +196,7 @@ class Shards:
         if self._rules.static or now < self.next_look:
             return None
         self.committed |= self._ledger.committed()
-        if not mine and self._rules.instance >= self._spares_needed():
+        if not (mine or self._inherited) and self._rules.instance >= self._spares_needed():
             self.is_spare = True
             return None
         watched = self._watched(mine)

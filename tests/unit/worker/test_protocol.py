@@ -136,12 +136,11 @@ def test_a_living_owner_keeps_its_shard_and_a_silent_one_loses_it_after_a_lease(
     assert rows(world) == [0]
 
 
-@pytest.mark.parametrize("is_killed", [True, False])
-def test_an_instance_goes_on_with_what_its_predecessor_was_running(is_killed: bool) -> None:
-    """Left until all else is done, a shard that takes long would make the job as much longer."""
-    plan, world = SimulatedPlan([[2], *[[1]] * 200]), World(behaviour={0: "hang"})
+def end_while_it_runs(world: World, plan: SimulatedPlan, *, is_killed: bool, **rules: object) -> None:
+    """Have an instance end after its first heartbeat, with item 0 in hand."""
+    world.behaviour[0] = "hang"
     slots = SimulatedSlots(world, 1)
-    first = coordinator(world, plan, incarnation="0-first", slots=slots, timeout=1e6)
+    first = coordinator(world, plan, slots=slots, timeout=1e6, **rules)  # type: ignore[arg-type]
     wait, begin = slots.wait, world.clock.now
 
     def end_after_a_heartbeat(seconds: float) -> Any:
@@ -156,6 +155,13 @@ def test_an_instance_goes_on_with_what_its_predecessor_was_running(is_killed: bo
         first.run()
     world.behaviour.clear()
     world.runs.clear()
+
+
+@pytest.mark.parametrize("is_killed", [True, False])
+def test_an_instance_goes_on_with_what_its_predecessor_was_running(is_killed: bool) -> None:
+    """Left until all else is done, a shard that takes long would make the job as much longer."""
+    plan, world = SimulatedPlan([[2], *[[1]] * 200]), World()
+    end_while_it_runs(world, plan, is_killed=is_killed)
     coordinator(world, plan, incarnation="0-second", slots=SimulatedSlots(world, 1)).run()
     if is_killed:
         assert 0 < world.runs.index((0,)) < 150, "once it has been silent for a lease, and item by item"
@@ -174,6 +180,13 @@ def test_of_many_instances_with_nothing_to_do_a_few_wait_for_what_others_have_in
     assert world.clock.now == before
     assert not commits(world)
     coordinator(world, plan, incarnation="3-waits", instance=3, instances=9).run()
+    assert rows(world) == [0]
+
+
+def test_an_instance_waits_for_what_its_predecessor_had_in_hand_however_many_others_there_are() -> None:
+    plan, world = SimulatedPlan([[1]]), World()
+    end_while_it_runs(world, plan, is_killed=True, incarnation="8-first", instance=8, instances=9)
+    coordinator(world, plan, incarnation="8-second", instance=8, instances=9).run()
     assert rows(world) == [0]
 
 
