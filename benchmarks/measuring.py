@@ -1,7 +1,9 @@
 """What a command costs: the CPU seconds of every process it starts, wall seconds, peak memory.
 
 The command runs below a process of its own that the kernel makes the parent of every orphan (a *subreaper*). So it
-reaps, and thereby counts, what the command's own processes do not reap: slots whose nursery was ended, daemons of Ray.
+reaps, and thereby counts, what the command's own processes do not reap, such as slots whose nursery was ended. Where
+processes are reaped by nobody (the kernel forgets at once what Ray's children cost, which Ray ignores), what was seen
+of each counts.
 """
 
 from __future__ import annotations
@@ -86,13 +88,16 @@ def observe(command: Sequence[str]) -> Measurement:
     load, busy, start = os.getloadavg()[0], _busy_seconds(), time.monotonic()
     child = subprocess.Popen(command, stdout=sys.stderr)
     samples: list[float] = []
+    seen: dict[tuple[int, str], float] = {}
     while child.poll() is None:
-        samples.append(sum(_proportional(pid) for pid in _descendants(os.getpid())) / 1e6)
+        pids = _descendants(os.getpid())
+        samples.append(sum(_proportional(pid) for pid in pids) / 1e6)
+        seen |= dict(filter(None, map(_seconds_of, pids)))
         time.sleep(SAMPLE_SECONDS)
     wall = time.monotonic() - start
     _reap_all()
     usage, own = resource.getrusage(resource.RUSAGE_CHILDREN), resource.getrusage(resource.RUSAGE_SELF)
-    cpu = usage.ru_utime + usage.ru_stime
+    cpu = max(usage.ru_utime + usage.ru_stime, sum(seen.values()))
     elapsed = time.monotonic() - start
     elsewhere = _busy_seconds() - busy - cpu - own.ru_utime - own.ru_stime
     return Measurement(
@@ -139,6 +144,16 @@ def _proportional(pid: int) -> int:
             return next((int(line.split()[1]) * 1024 for line in file if line.startswith("Pss:")), 0)
     except OSError:
         return 0
+
+
+def _seconds_of(pid: int) -> tuple[tuple[int, str], float] | None:
+    """Return a process, by number and start, and what it has cost by itself; nothing when it has ended."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return None
+    # Without number and name, which come first: user and system time are fields 14 and 15 of proc(5), the start is 22.
+    return (pid, fields[19]), (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def _busy_seconds() -> float:

@@ -65,7 +65,7 @@ def test_a_step_whose_pod_is_lost_is_run_again(airflow: ClusterAirflow, cluster:
     )  # fmt: skip
     invoke(airflow, endpoint, "lost", data=airflow.inputs("small", 7))
     airflow.eventually(lambda: Path(log, "begun").exists())
-    (pod,) = running(cluster, "lost", "second")
+    (pod,) = airflow.eventually(lambda: running(cluster, "lost", "second"))
     if trouble == "kill":
         cluster.tool("kill", pod)
     else:
@@ -91,7 +91,7 @@ def test_with_the_pod_of_every_step_killed_a_pipeline_makes_what_hands_make(
     churn.start(airflow, by_hand, name, "killed")
     for each in churn.STEPS[name]:
         churn.await_work(airflow, name, "killed", each)
-        (pod,) = running(cluster, "killed", each)
+        (pod,) = airflow.eventually(lambda each=each: running(cluster, "killed", each))
         cluster.kubectl("delete", "pod", pod, "--grace-period=0", "--force", "--wait=false")
     job = churn.assert_as_by_hand(airflow, by_hand, name, "killed")
     assert {entry["name"]: entry["tries"] for entry in job["steps"]} == dict.fromkeys(churn.STEPS[name], 2)
