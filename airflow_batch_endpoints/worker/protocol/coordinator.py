@@ -325,9 +325,7 @@ class Coordinator:
             self._next_beat = oldest + self._rules.heartbeat
             return
         self._beat()
-        if now - self._shards.last_look >= 2 * self._rules.heartbeat:
-            self._shards.last_look = now
-            self._ledger.check_stop()
+        self._shards.heed_stop(now)
 
     def _beat(self) -> None:
         self._sequence += 1

@@ -74,6 +74,7 @@ class Shards:
         self._rank = {shard: rank for rank, shard in enumerate(self._unclaimed)}
         self._attempts: dict[int, int] = {}
         self._claims_since_look = 0
+        # Of the shards believed unclaimed the first so many: their instances had left them behind at the last look.
         self._behind = 0
         self._looks_since_list = 0
         self._others: dict[str, _Observed] = {}
@@ -86,8 +87,7 @@ class Shards:
         self._pause = rules.shortest_pause
         self.next_look = 0.0
         """When to look again, with nothing left to claim."""
-        self.last_look = 0.0
-        """When all claims were seen last, and with them an order to stop."""
+        self._stop_looked_for = 0.0
 
     def _claiming_order(self, sizes: Sequence[int]) -> list[int]:
         """Shards, largest first: what is started last should be what takes the shortest."""
@@ -117,6 +117,12 @@ class Shards:
         :param mine: the shards this instance is working on.
         """
         return self._inherit(mine, now) or self._claim_fresh() or self._take_over(mine, now)
+
+    def heed_stop(self, now: float) -> None:
+        """Obey an order to stop, which is read unless it would have been seen beside the claims not long ago."""
+        if now - self._stop_looked_for >= 2 * self._rules.heartbeat:
+            self._stop_looked_for = now
+            self._ledger.check_stop()
 
     # -- what nobody has had ----------------------------------------------------------------------------------------
 
@@ -162,7 +168,7 @@ class Shards:
     def _look_at_claims(self) -> None:
         """See what is claimed, by whomever, and whether there is an order to stop."""
         claims = self._ledger.claims()
-        self.last_look = self._clock.monotonic()
+        self._stop_looked_for = self._clock.monotonic()
         self._claims_since_look = 0
         self._looks_since_list = 0
         self._attempts = claims
