@@ -17,6 +17,8 @@ PAUSE_GROWTH = 2.0
 """How much longer every further wait of an instance with nothing left to claim is."""
 CLAIMS_PER_LOOK = 16
 """Shards an instance claims between two looks at what the others have claimed."""
+BEATS_PER_STOP = 4
+"""Heartbeats of a busy instance for one look for an order to stop."""
 LOOKS_PER_LIST = 4
 """Looks of an idle instance at what is done, for one at all claims."""
 WATCHED = 64
@@ -84,6 +86,7 @@ class Shards:
         """Whether the job was found published and tidied up: whatever is in hand is too late."""
         self.is_spare = False
         """Whether this instance has nothing to do, and enough others wait for what might be left behind."""
+        self._has_waited = False
         self._pause = rules.shortest_pause
         self.next_look = 0.0
         """When to look again, with nothing left to claim."""
@@ -103,9 +106,12 @@ class Shards:
 
     def look(self, now: float) -> None:
         """See how far the job is, and what those before us in our place were doing when they ended."""
-        self.committed = self._ledger.committed()
         if not self._rules.static:
             self._look_at_claims()
+        # What nobody has claimed, nobody has done.
+        if self._rules.static or self._attempts:
+            self.committed = self._ledger.committed()
+        if self._attempts:
             before = self._ledger.heartbeats(self._rules.instance).values()
             self._inherited = sorted({n for last in before for n in last.in_progress if n in self._attempts})
             for shard in self._inherited:
@@ -120,7 +126,7 @@ class Shards:
 
     def heed_stop(self, now: float) -> None:
         """Obey an order to stop, which is read unless it would have been seen beside the claims not long ago."""
-        if now - self._stop_looked_for >= 2 * self._rules.heartbeat:
+        if now - self._stop_looked_for >= BEATS_PER_STOP * self._rules.heartbeat:
             self._stop_looked_for = now
             self._ledger.check_stop()
 
@@ -204,6 +210,10 @@ class Shards:
         self.committed |= self._ledger.committed()
         if not (mine or self._inherited) and self._rules.instance >= self._spares_needed():
             self.is_spare = True
+            return None
+        if not self._has_waited:
+            # The others are about to commit their last shards; whose those are need not be asked yet.
+            self._has_waited, self.next_look = True, now + self._pause
             return None
         watched = self._watched(mine)
         self._looks_since_list += 1
