@@ -40,6 +40,7 @@ class Commit(BaseModel):
     rows: int
     bytes: int = 0
     sha256: str = ""
+    """Digest of ``part`` where it is published as it is, that is, of a dataset's."""
     schemas: tuple[str, ...] = ()
     """The distinct schemas of the streams, serialized by Arrow, base64."""
 
