@@ -20,6 +20,7 @@ $(UV):
 
 .venv/.installed: $(UV) uv.lock pyproject.toml
 	@$(UV) sync --frozen --extra airflow --extra kubernetes --extra mlflow --all-groups --quiet
+	@$(BIN)/python -m compileall -q airflow_batch_endpoints
 	@touch $@
 
 .PHONY: setup

@@ -136,7 +136,7 @@ def _time(text: str) -> float:
 
 def measure(campaign: Campaign) -> None:
     """Measure what is not measured yet: jobs and no-op runs in turn, with one endpoint and with many."""
-    campaign.describe()
+    campaign.begin()
     done = {(result["endpoints"], result["dag"], result["round"]) for result in campaign.results("airflow")}
     with scratch("airflow") as folder:
         (folder / "in").mkdir()

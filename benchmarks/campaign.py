@@ -16,7 +16,7 @@ from typing import Any
 
 from benchmarks import checking
 from benchmarks.contestants import REFERENCE, Contestant
-from benchmarks.environments import PEERS
+from benchmarks.environments import PEERS, byte_compile
 from benchmarks.measuring import CommandFailedError, measure
 from benchmarks.places import RUNS, SCRATCH
 from benchmarks.workloads import Workload
@@ -35,11 +35,12 @@ class Campaign:
         self.folder = RUNS / name
         self.scale = scale
 
-    def describe(self) -> None:
-        """Note on what machine and with what versions the campaign runs; it must not change on the way.
+    def begin(self) -> None:
+        """Get ready, and note on what machine and with what versions the campaign runs; it must not change on the way.
 
         :raises SystemExit: when it has.
         """
+        byte_compile()
         now = {"scale": self.scale, **machine()}
         self.folder.mkdir(parents=True, exist_ok=True)
         if self.machine() not in ({}, now):
@@ -53,7 +54,7 @@ class Campaign:
         return self.folder / "machine.json"
 
     def machine(self) -> dict[str, Any]:
-        """Return what :meth:`describe` noted; nothing when nothing was run yet."""
+        """Return what :meth:`begin` noted; nothing when nothing was run yet."""
         return dict(json.loads(self._machine.read_text())) if self._machine.exists() else {}
 
     def results(self, part: str) -> list[dict[str, Any]]:
@@ -69,7 +70,7 @@ class Campaign:
 
     def run(self, workload: Workload, contestants: Sequence[Contestant], rounds: int) -> None:
         """Run rounds 0 to ``rounds``, of which the first does not count; what was run already is not run again."""
-        self.describe()
+        self.begin()
         workload = workload.scaled(self.scale)
         workload.prepare()
         taking = [contestant for contestant in contestants if contestant.takes(workload)]

@@ -67,22 +67,23 @@ def _workload(campaign: Campaign, name: str, cores: int) -> str:
         own = [result for result in results if result["contestant"] == contestant.name]
         if not own:
             if contestant.name in failed:
-                rows.append([contestant.title, failed[contestant.name].splitlines()[0][:80], *[""] * 6])
+                rows.append([contestant.title, failed[contestant.name].splitlines()[0][:80], *[""] * 7])
             continue
         figures = {figure: Median.of(result[figure] for result in own) for figure in ("cpu", "wall", "memory")}
         disturbed = sum(result["load"] > cores for result in own)
-        ratio = paired(results, contestant.name, REFERENCE, "cpu")
+        cpu, wall = (paired(results, contestant.name, REFERENCE, figure) for figure in ("cpu", "wall"))
         rows.append([
             f"**{contestant.title}**" if contestant.module == "ours" else contestant.title,
             figures["cpu"].text(),
-            "" if ratio is None else ratio.text(),
+            "" if cpu is None else cpu.text(),
             figures["wall"].text(),
+            "" if wall is None else wall.text(),
             figures["memory"].text(0),
             str(len(own)),
             str(disturbed),
             f"{Median.of(result['others'] for result in own).middle:.2f}",
         ])  # fmt: skip
-    header = ["", "CPU s", f"CPU / {CONTESTANTS[REFERENCE].title}", "wall s", "peak MB", "rounds", "loaded", "others"]
+    header = ["", "CPU s", "CPU / bare", "wall s", "wall / bare", "peak MB", "rounds", "loaded", "others"]
     return f"### {WORKLOADS[name].title}\n\n{_table(header, rows)}"
 
 

@@ -54,6 +54,15 @@ _CONTESTANTS = (
     Contestant("bare-2", "bare loop, 2 processes", "bare_loop", 2, "pyarrow", WORKER),
     Contestant("ours-2", "ours, 2 slots", "ours", 2, "airflow-batch-endpoints", WORKER),
     Contestant(
+        "ours-2-parts",
+        "ours, 2 slots, a file per shard",
+        "ours",
+        2,
+        "airflow-batch-endpoints",
+        WORKER,
+        options=(("output_file_name", "predictions/"),),
+    ),
+    Contestant(
         "bare-2-forked",
         "bare loop, loaded once and forked",
         "bare_loop",

@@ -15,9 +15,9 @@ FORMATS = {"parquet", "csv", "png"}
 JOB = "benchmark"
 
 
-def score(workload: Workload, output: Path, processes: int) -> None:
+def score(workload: Workload, output: Path, processes: int, **settings: Any) -> None:
     """Plan, score on one instance with so many slots, publish."""
-    specification = job_spec(workload, output, processes)
+    specification = job_spec(workload, output, processes, **settings)
     for command in ("plan", "score", "publish"):
         run(command, specification)
 

@@ -16,7 +16,7 @@ QUESTIONS = ("starting", "committing", "planning", "growing", "sharing")
 
 def measure(campaign: Campaign, question: str) -> None:
     """Answer a question and keep the answer; an answer that is there is not asked for again."""
-    campaign.describe()
+    campaign.begin()
     part = f"micro-{question}"
     if campaign.results(part):
         return
