@@ -144,8 +144,14 @@ def fetch_files(uri: str, target: Path) -> Path:
     fs, path_in_store = file_system(uri)
     name = path_in_store.rstrip("/").rsplit("/", 1)[-1]
     target.mkdir(parents=True, exist_ok=True)
+
+    def get() -> None:
+        # A folder that is there already, from a try that failed, would get the files into a folder of its own.
+        shutil.rmtree(target / name, ignore_errors=True)
+        fs.get(path_in_store, str(target / name), recursive=True)
+
     try:
-        retrying(f"fetching {uri}", lambda: fs.get(path_in_store, str(target / name), recursive=True))
+        retrying(f"fetching {shown(uri)}", get)
     except FileNotFoundError:
         raise ModelError(f"{shown(uri)} does not exist; apply the deployment again") from None
     return target / name
