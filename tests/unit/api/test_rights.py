@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
 
@@ -13,7 +14,8 @@ from fastapi.testclient import TestClient
 
 from airflow_batch_endpoints.api import auth
 from airflow_batch_endpoints.api.app import create_app
-from airflow_batch_endpoints.api.routes import apply
+from airflow_batch_endpoints.api.routes import apply, endpoints, jobs, session
+from airflow_batch_endpoints.services.resources import Endpoint, Page, RecentJob, Statistics
 
 KEY = "batch_endpoints."
 DOCUMENTS = [
@@ -87,3 +89,44 @@ def test_a_new_default_asks_for_the_right_to_the_endpoint(
     assert applied == ([set_default] if status == 200 else [])
     if status == 403 and set_default and "deployment.ours.main" in variables:
         assert "change batch_endpoints.endpoint.ours" in answer.json()["detail"]
+
+
+def test_jobs_are_for_those_who_may_read_runs(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[set[str]] = []
+
+    def listed(_: Any, *, allowed: Callable[[set[str]], set[str]], limit: int, offset: int) -> Page[Any]:
+        asked.append(allowed({"ours", "seen", "hidden"}))
+        return Page(items=[], total=0, limit=limit, offset=offset)
+
+    def counted(names: Any, *, days: int) -> dict[str, Statistics]:
+        asked.append(set(names))
+        return {name: Statistics(days=[]) for name in names}
+
+    monkeypatch.setattr(jobs, "Jobs", service(list=listed))
+    monkeypatch.setattr(session, "statistics_of", counted)
+    monkeypatch.setattr(endpoints, "statistics_of", counted)
+    assert client.get("/v1/jobs").status_code == 200
+    assert set(client.get("/v1/statistics?endpoint=ours&endpoint=seen&endpoint=hidden").json()) == {"ours"}
+    assert client.get("/v1/endpoints/ours/statistics").status_code == 200
+    assert asked == [{"ours"}] * 3
+    assert client.get("/v1/endpoints/seen/statistics").status_code == 403
+    assert client.get("/v1/endpoints/seen/jobs").status_code == 403
+
+
+def test_an_endpoint_is_shown_without_jobs_that_may_not_be_read(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    job = RecentJob(name="one", state="Completed", created=datetime(2024, 1, 1, tzinfo=UTC), rows=None, seconds=None)
+
+    def found(name: str) -> Endpoint:
+        return Endpoint(name=name, default=None, deployments=[], is_invokable=True, recent_jobs=[job])
+
+    def listed(*, allowed: Callable[[set[str]], set[str]], contains: str, limit: int, offset: int) -> Page[Endpoint]:
+        items = [found(name) for name in sorted(allowed({"ours", "seen", "hidden"}))]
+        return Page(items=items, total=len(items), limit=limit, offset=offset)
+
+    monkeypatch.setattr(endpoints, "Documents", service(endpoint=found, endpoints=listed))
+    rows = client.get("/v1/endpoints").json()["items"]
+    assert {row["name"]: [each["name"] for each in row["recent_jobs"]] for row in rows} == {"ours": ["one"], "seen": []}
+    shown = {name: client.get(f"/v1/endpoints/{name}").json()["recent_jobs"] for name in ("ours", "seen")}
+    assert [len(each) for each in shown.values()] == [1, 0]
