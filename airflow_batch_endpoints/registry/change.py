@@ -131,6 +131,14 @@ class Change:
         self._expected.setdefault(key, self._store.get(key))
         self._documents[key] = None
 
+    def default(self, endpoint: str) -> str | None:
+        """Return the default deployment of an endpoint; ``None`` when it has none or is not there.
+
+        :raises DocumentError: the endpoint cannot be read.
+        """
+        document = self._read(ENDPOINT + endpoint, Endpoint)
+        return None if document is None else document.defaults.deployment_name
+
     def set_default(self, endpoint: str, deployment: str) -> None:
         """Make a deployment the default of its endpoint."""
         document = self._read(ENDPOINT + endpoint, Endpoint)

@@ -13,7 +13,6 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait
 from airflow_batch_endpoints.documents.assets import AssetKind
 from airflow_batch_endpoints.documents.base import Document
 from airflow_batch_endpoints.documents.component import CommandComponent, ParallelComponent, PipelineComponent
-from airflow_batch_endpoints.documents.endpoint import Endpoint
 from airflow_batch_endpoints.exceptions import ConflictError, DocumentError, Problem
 from airflow_batch_endpoints.registry import references, versions
 from airflow_batch_endpoints.registry.change import Change, computes_of
@@ -101,6 +100,8 @@ class Registry(RegistryReader):
         """
 
         def decide(change: Change) -> None:
+            # Before it is looked for, and so compared when this is written: somebody may delete it meanwhile.
+            change.read(f"{DEPLOYMENT}{endpoint}.{deployment}")
             self.deployment(endpoint, deployment)
             change.require(ENDPOINT + endpoint, expected)
             change.set_default(endpoint, deployment)
@@ -132,8 +133,7 @@ class Registry(RegistryReader):
 
         def decide(change: Change) -> None:
             _require(self.deployment, endpoint, name)
-            owner = self.endpoint(endpoint).document
-            if isinstance(owner, Endpoint) and owner.defaults.deployment_name == name:
+            if change.default(endpoint) == name:
                 raise ConflictError(
                     f"deployment {name!r} is the default of endpoint {endpoint!r}; set another default first, or delete the "
                     "endpoint"

@@ -143,6 +143,39 @@ def test_a_writer_who_has_looked_is_told_that_it_changed() -> None:
     assert registry.endpoint("flights").document.tags == {"theirs": "0"}  # type: ignore[attr-defined]
 
 
+class Overtaken(MemoryStore):
+    """Somebody else writes once, after a change was decided and before it is written."""
+
+    overtake: Callable[[], object] | None = None
+
+    def get(self, key: str) -> str | None:
+        if key == INDEX and self.overtake is not None:
+            overtake, self.overtake = self.overtake, None
+            overtake()
+        return super().get(key)
+
+
+def test_a_default_is_never_a_deployment_that_is_gone() -> None:
+    store = Overtaken()
+    ours, theirs = Registry(store), Registry(store)
+    ours.apply([doc(**ENDPOINT), doc(**DEPLOYMENT), doc(**{**DEPLOYMENT, "name": "other"})])
+    store.overtake = lambda: theirs.delete_deployment("flights", "main")
+    with pytest.raises(NotFoundError, match="no deployment 'main' of endpoint 'flights'; there is: other"):
+        ours.set_default("flights", "main")
+    assert ours.endpoint("flights").document.defaults.deployment_name is None  # type: ignore[attr-defined]
+    store.overtake = lambda: theirs.set_default("flights", "other")
+    with pytest.raises(ConflictError, match="'other' is the default"):
+        ours.delete_deployment("flights", "other")
+    assert ours.deployment_names("flights") == ["other"]
+
+
+def test_a_deployment_whose_endpoint_is_gone_can_be_deleted(registry: Registry) -> None:
+    registry.apply([doc(**ENDPOINT), doc(**DEPLOYMENT)])
+    registry._store.write({"batch_endpoints.endpoint.flights": None}, {})
+    registry.delete_deployment("flights", "main")
+    assert registry._store.keys("batch_endpoints.deployment.") == []
+
+
 def test_a_change_that_loses_every_race_is_a_conflict(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("airflow_batch_endpoints.registry.registry.RACES", 2)
     store = Raced()
