@@ -14,7 +14,7 @@ REMOTE_SCHEMES = ("s3", "gs", "gcs", "abfs", "abfss", "az", "adl", "http", "http
 SCHEMES = ("file", *REMOTE_SCHEMES)
 MAX_LENGTH = 4096
 _SCHEME = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*):")
-_CREDENTIALS = re.compile(r"://[^/@\s]+@")
+_CREDENTIALS = re.compile(r"://[^/\s]+@")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
