@@ -307,7 +307,7 @@ class ServerBackend:
 
 
 class _Stream:
-    """An answer that is read while it arrives."""
+    """An answer that is read while it arrives, within the context: it may break off."""
 
     def __init__(self, backend: ServerBackend, request: httpx.Request) -> None:
         self._backend, self._request = backend, request
@@ -322,8 +322,10 @@ class _Stream:
         self._backend._check(self._answer)
         return self._answer
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         self._answer.close()
+        if isinstance(error, httpx.HTTPError):
+            raise InfrastructureError(f"{self._request.url} broke off: {error}; try again") from error
 
 
 def _part(name: str) -> str:

@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 from airflow_batch_endpoints.exceptions import InfrastructureError, ModelError
 from airflow_batch_endpoints.jobs.spec import JobSpec
 from airflow_batch_endpoints.storage import open_store
-from airflow_batch_endpoints.storage.uris import is_local, local_path, normalise, shown
+from airflow_batch_endpoints.storage.uris import is_local, local_path, normalise, shown, without_credentials
 
 log = logging.getLogger(__name__)
 
@@ -172,10 +172,11 @@ def _ask_mlflow(*arguments: str) -> dict[str, Any]:
             "install it with: pip install 'airflow-batch-endpoints[mlflow]'"
         )
     if "missing" in answer:
-        raise ModelError(f"model {shown(arguments[1])}: {answer['missing']}")
+        raise ModelError(f"model {shown(arguments[1])}: {without_credentials(answer['missing'])}")
     if process.returncode != 0 or not answer:
         last = answer.get("error") or (process.stderr.strip().splitlines() or ["no answer"])[-1]
-        raise InfrastructureError(f"MLflow cannot say what {shown(arguments[1])} is: {last}")
+        # MLflow tells where it was asked, and its address may hold a password.
+        raise InfrastructureError(f"MLflow cannot say what {shown(arguments[1])} is: {without_credentials(last)}")
     return answer
 
 
