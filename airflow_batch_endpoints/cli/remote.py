@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 import httpx
 from pydantic import BaseModel, TypeAdapter
-from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
+from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
 from airflow_batch_endpoints import __version__
 from airflow_batch_endpoints.cli.backend import PASSWORD, TOKEN, USERNAME
@@ -257,7 +257,7 @@ class ServerBackend:
             return self._send(method, url, **options)
         retrying = Retrying(
             stop=stop_after_attempt(TRIES),
-            wait=wait_exponential_jitter(initial=0.5, max=10),
+            wait=wait_random_exponential(multiplier=0.5, max=10),
             retry=retry_if_exception_type(InfrastructureError),
             reraise=True,
         )

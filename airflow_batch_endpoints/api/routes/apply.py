@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -23,12 +24,13 @@ from airflow_batch_endpoints.services.resources import Applied
 router = APIRouter(prefix="/v1", tags=["Apply"])
 
 
-async def _form(request: Request) -> FormData:
+async def _form(request: Request) -> AsyncIterator[FormData]:
     if not request.headers.get("content-type", "").startswith("multipart/form-data"):
         raise DocumentError(
             [Problem("upload", "(body)", "expected multipart/form-data with parts named document and file")]
         )
-    return await request.form(max_files=uploads.MAX_FILES, max_fields=10)
+    async with request.form(max_files=uploads.MAX_FILES, max_fields=10) as form:
+        yield form
 
 
 @router.post("/apply", openapi_extra=examples.APPLY_BODY)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
 
+import httpx
 import pytest
 from airflow.api_fastapi.core_api.security import get_user
-from fastapi.testclient import TestClient
+from fastapi import FastAPI
 
 from airflow_batch_endpoints.api import auth
 from airflow_batch_endpoints.api.app import create_app
@@ -40,6 +42,27 @@ class AuthManager:
         return method == "PUT" and details.key in self.variables
 
 
+class Client:
+    """Asks the app as one user does."""
+
+    def __init__(self, app: FastAPI) -> None:
+        self._app = app
+
+    def get(self, path: str) -> httpx.Response:
+        return self._ask("GET", path)
+
+    def post(self, path: str, **form: Any) -> httpx.Response:
+        return self._ask("POST", path, **form)
+
+    def _ask(self, method: str, path: str, **form: Any) -> httpx.Response:
+        async def ask() -> httpx.Response:
+            transport = httpx.ASGITransport(app=self._app)
+            async with httpx.AsyncClient(transport=transport, base_url="http://airflow") as client:
+                return await client.request(method, path, **form)
+
+        return asyncio.run(ask())
+
+
 @pytest.fixture
 def manager(monkeypatch: pytest.MonkeyPatch) -> AuthManager:
     manager = AuthManager()
@@ -49,11 +72,10 @@ def manager(monkeypatch: pytest.MonkeyPatch) -> AuthManager:
 
 
 @pytest.fixture
-def client(manager: AuthManager) -> Iterator[TestClient]:
+def client(manager: AuthManager) -> Client:
     app = create_app()
     app.dependency_overrides[get_user] = lambda: SimpleNamespace(get_name=lambda: "ann")
-    with TestClient(app) as client:
-        yield client
+    return Client(app)
 
 
 def service(**methods: Callable[..., Any]) -> Callable[[Any], SimpleNamespace]:
@@ -72,7 +94,7 @@ def service(**methods: Callable[..., Any]) -> Callable[[Any], SimpleNamespace]:
     ],
 )
 def test_a_new_default_asks_for_the_right_to_the_endpoint(
-    client: TestClient,
+    client: Client,
     manager: AuthManager,
     monkeypatch: pytest.MonkeyPatch,
     variables: set[str],
@@ -91,7 +113,7 @@ def test_a_new_default_asks_for_the_right_to_the_endpoint(
         assert "change batch_endpoints.endpoint.ours" in answer.json()["detail"]
 
 
-def test_jobs_are_for_those_who_may_read_runs(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_jobs_are_for_those_who_may_read_runs(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     asked: list[set[str]] = []
 
     def listed(_: Any, *, allowed: Callable[[set[str]], set[str]], limit: int, offset: int) -> Page[Any]:
@@ -114,7 +136,7 @@ def test_jobs_are_for_those_who_may_read_runs(client: TestClient, monkeypatch: p
 
 
 def test_an_endpoint_is_shown_without_jobs_that_may_not_be_read(
-    client: TestClient, monkeypatch: pytest.MonkeyPatch
+    client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     job = RecentJob(name="one", state="Completed", created=datetime(2024, 1, 1, tzinfo=UTC), rows=None, seconds=None)
 
