@@ -74,7 +74,8 @@ def read(store: Store, replay: Replay) -> dict[str, tuple[RowRange, ...]]:
                 if "range" in letter:
                     named.setdefault(letter["item"], set()).add(RowRange.of_message(letter["range"]))
                 else:
-                    whole.update(letter["candidates"] if letter["item"] is None else [letter["item"]])
+                    # Of letters that nothing is known of but their number, the first has the candidates of all.
+                    whole.update(letter.get("candidates", ()) if letter["item"] is None else [letter["item"]])
     except FileNotFoundError:
         raise InputError(f"the dead letters of job {replay.job!r} are gone from {replay.output_uri}") from None
     except (ValueError, KeyError, TypeError):

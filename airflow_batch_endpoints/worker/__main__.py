@@ -30,7 +30,8 @@ def main(arguments: list[str] | None = None) -> int:
     logging.basicConfig(
         level=options.log_level.upper(), format="%(levelname)s %(name)s: %(message)s", stream=sys.stdout
     )
-    sys.stdout.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+    # Names of files need not be UTF-8.
+    sys.stdout.reconfigure(line_buffering=True, errors="backslashreplace")  # type: ignore[union-attr]
     # Without a handler the first process of a container would ignore it.
     signal.signal(signal.SIGTERM, _stop)
     parent = os.environ.get("BATCH_ENDPOINTS_PARENT")

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 from collections.abc import Callable
@@ -414,6 +415,29 @@ def test_files_that_scripts_write_are_published(job: Job) -> None:
     assert sorted(path.name for path in job.output.glob("*.out")) == [f"{number}.csv.out" for number in range(6)]
     names = {file["name"] for file in job.manifest()["files"]}
     assert {"0.csv.out", "5.csv.out", "predictions.csv"} <= names
+
+
+def test_names_that_are_not_utf_8_are_escaped(job: Job) -> None:
+    job.script(
+        "import os\ndef init(): pass\ndef run(b):\n"
+        "    name = os.environb[b'AZUREML_BI_OUTPUT_PATH'] + b'/\\xff-' + os.path.basename(os.fsencode(b[0]))\n"
+        "    open(name, 'w').write('done')\n    return b\n"
+    )
+    job.run(mini_batch_size=6, output_action="summary_only")
+    assert (job.output / r"\xff-0.csv").read_text() == "done"
+    assert r"\xff-0.csv" in {file["name"] for file in job.manifest()["files"]}
+
+
+def test_errors_that_tell_such_names_are_logged(job: Job) -> None:
+    (job.folder / "in" / os.fsdecode(b"\xff.csv")).write_text("")
+    job.script(
+        "def init(): pass\ndef run(b):\n    if '\\udcff' in b[0]: raise ValueError('not ' + b[0])\n    return b\n"
+    )
+    job.do("plan", mini_batch_size=1, retry_settings={"max_retries": 0})
+    job.do("score", "--instance", "0")
+    assert re.search(r"^WARNING .* dead letter: .*not .*\\udcff.csv$", job.log, re.M), job.log
+    assert "Logging error" not in job.log
+    assert job.do("publish")["failed"] == 1
 
 
 def test_two_files_of_one_name_are_refused(job: Job) -> None:

@@ -17,7 +17,7 @@ from airflow_batch_endpoints.exceptions import (
     ThresholdExceededError,
 )
 from airflow_batch_endpoints.jobs.threshold import IGNORE_FAILURES, is_threshold_exceeded
-from airflow_batch_endpoints.planning.items import Item, Shard
+from airflow_batch_endpoints.planning.items import Shard
 from airflow_batch_endpoints.worker.ledger import Heartbeat, Ledger, ProcessIdentity, Stop
 from airflow_batch_endpoints.worker.protocol.hand import InHand
 from airflow_batch_endpoints.worker.protocol.rules import ATTEMPTS_AT_OUTAGES, DEATHS_TO_CONDEMN, Clock, Rules
@@ -207,7 +207,10 @@ class Coordinator:
             if claimed is None:
                 return
             shard = self._plan.shard(claimed.shard)
-            self._in_hand[slot] = InHand.take(shard, claimed.attempt, alone=claimed.alone, now=self._clock.monotonic())
+            hand = InHand.take(shard, claimed.attempt, alone=claimed.alone, now=self._clock.monotonic())
+            if hand.alone:
+                hand.deaths = self._deaths_alone()
+            self._in_hand[slot] = hand
             self._advance(slot)
             if claimed.attempt > 1:
                 # Somebody failed at it before: should it take us along, the others must know what we ran.
@@ -218,7 +221,7 @@ class Coordinator:
         hand = self._in_hand[slot]
         while hand.todo:
             hand.batch = hand.todo.popleft()
-            if hand.alone and self._deaths_alone(hand.batch.items[0]) >= DEATHS_TO_CONDEMN:
+            if hand.deaths[hand.batch.items[0].number] >= DEATHS_TO_CONDEMN:
                 hand.condemn("WorkerKilled", "killed its worker three times while it ran alone")
                 continue
             if hand.alone:
@@ -235,15 +238,14 @@ class Coordinator:
             self._beat()  # whatever ends us from here on, no item is to blame
         self._slots.submit(slot, hand.seal())
 
-    def _deaths_alone(self, item: Item) -> int:
-        """How many incarnations fell silent while they ran this item with nothing beside it.
+    def _deaths_alone(self) -> Counter[int]:
+        """How many incarnations fell silent while they ran an item with nothing beside it, by its number.
 
-        Whoever tried it before us is dead, or we would not be trying it: attempts at a shard come one after the other.
+        Whoever tried an item of our shard before us is dead, or we would not be trying it: attempts at a shard come one after
+        the other. So what is read when the shard is taken stays true of its items while it is ours.
         """
-        return sum(
-            heartbeat.alone == item.number and not heartbeat.has_ended
-            for heartbeat in self._ledger.heartbeats().values()
-        )
+        last = self._ledger.heartbeats().values()
+        return Counter(beat.alone for beat in last if beat.alone is not None and not beat.has_ended)
 
     # -- hearing from slots -------------------------------------------------------------------------------------
 

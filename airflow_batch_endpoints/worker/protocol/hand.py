@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections import deque
-from dataclasses import dataclass, field
+from collections import Counter, deque
+from dataclasses import dataclass, field, replace
 
 from airflow_batch_endpoints.exceptions import InfrastructureError
 from airflow_batch_endpoints.planning.items import Item, Shard
@@ -50,6 +50,10 @@ class InHand:
     failures: list[tuple[Batch, Failure]] = field(default_factory=list)
     batch: Batch | None = None
     """What a slot is scoring; ``None`` when all is scored, and is being stored."""
+    schemas: dict[str, str] = field(default_factory=dict)
+    """The distinct schemas of what is scored: hundreds of columns take 100 KB, and most mini-batches have the same."""
+    deaths: Counter[int] = field(default_factory=Counter)
+    """How many incarnations died of each item before, by its number; known of shards that are tried alone."""
     seal_failures: int = 0
     deadline: float | None = None
     is_started: bool = False
@@ -77,8 +81,9 @@ class InHand:
     def keep(self, scored: Scored) -> None:
         """Keep what the batch gave."""
         batch = self._current()
-        self.scored.append((batch, scored))
         self.failures += [(batch, failure) for failure in scored.failures]
+        schema = scored.schema and self.schemas.setdefault(scored.schema, scored.schema)
+        self.scored.append((batch, replace(scored, schema=schema, failures=())))
 
     def put_back(self) -> None:
         """Put the batch back, untried: its slot could not start."""
@@ -125,12 +130,15 @@ class InHand:
     # -- how the shard ends -----------------------------------------------------------------------------------------
 
     def seal(self) -> SealWork:
-        """Return what is to be stored, in the plan's order."""
+        """Return what is to be stored, in the plan's order; of schemas the first of each kind."""
         scored = sorted(self.scored, key=lambda pair: pair[0].items[0].number)
         failures = sorted(self.failures, key=lambda pair: pair[0].items[0].number)
+        first = {result.schema: batch for batch, result in reversed(scored)}
         return SealWork(
             self.shard.number,
-            scored=tuple(result for _, result in scored),
+            scored=tuple(
+                result if first[result.schema] is batch else replace(result, schema=None) for batch, result in scored
+            ),
             failures=tuple((batch.mini_batch, batch.tries, failure) for batch, failure in failures),
         )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -18,6 +18,9 @@ IMAGES = (".png", ".jpg", ".jpeg", ".tiff", ".bmp", ".gif")
 COMPRESSED = (".gz", ".bz2", ".zst", ".lz4")
 """Put after ``.csv`` and ``.jsonl``; the content is decompressed while it is read."""
 SUPPORTED = CSV + PARQUET + JSON_LINES + IMAGES
+
+BLOCKS = (1 << 20, 1 << 24, 1 << 28)
+"""Bytes of text that are parsed at a time: more only where a record is longer."""
 
 _ARROW_TYPES = {
     "integer": pa.int32(),
@@ -97,7 +100,7 @@ def read_table(source: Any, name: str, columns: Columns, row_groups: Sequence[in
             groups = range(file.num_row_groups) if row_groups is None else row_groups
             table = file.read_row_groups(list(groups), columns=wanted)
     elif kind in JSON_LINES:
-        table = pa.json.read_json(source)
+        table = _read_json(source, columns)
     else:
         raise ValueError(
             f"files of type {kind or '(none)'!r} are not supported; supported are {', '.join(SUPPORTED)}, and "
@@ -126,8 +129,6 @@ def _read_csv(source: Any, columns: Columns) -> pa.Table:
     untyped = [name for name in columns.joined or names if name in names and name not in columns.types]
     if not untyped or len(set(names)) != len(names):
         return table
-    if not isinstance(source, str):
-        source.seek(0)
     options = pa.csv.ConvertOptions(column_types=dict.fromkeys(untyped, pa.string()), include_columns=untyped)
     texts = _parse_csv(source, options)
     for name in untyped:
@@ -136,7 +137,59 @@ def _read_csv(source: Any, columns: Columns) -> pa.Table:
 
 
 def _parse_csv(source: Any, options: pa.csv.ConvertOptions) -> pa.Table:
-    return pa.csv.read_csv(source, parse_options=pa.csv.ParseOptions(newlines_in_values=True), convert_options=options)
+    parsing = pa.csv.ParseOptions(newlines_in_values=True)
+    return _in_blocks(
+        source,
+        lambda size: pa.csv.read_csv(source, pa.csv.ReadOptions(block_size=size), parsing, options),
+    )
+
+
+def _read_json(source: Any, columns: Columns) -> pa.Table:
+    table = _parse_json(source, pa.json.ParseOptions())
+    # JSON has no dates: text that looks like one is text, whatever stands in the other rows.
+    texts = {
+        field.name: kind
+        for field in table.schema
+        if (columns.types or {}).get(field.name) != _ARROW_TYPES["datetime"]
+        and (kind := _without_dates(field.type)) != field.type
+    }
+    if not texts:
+        return table
+    options = pa.json.ParseOptions(explicit_schema=pa.schema(texts.items()), unexpected_field_behavior="ignore")
+    read = _parse_json(source, options)
+    for name in texts:
+        table = table.set_column(table.column_names.index(name), name, read[name])
+    return table
+
+
+def _parse_json(source: Any, options: pa.json.ParseOptions) -> pa.Table:
+    return _in_blocks(source, lambda size: pa.json.read_json(source, pa.json.ReadOptions(block_size=size), options))
+
+
+def _without_dates(kind: pa.DataType) -> pa.DataType:
+    """Return a type with text in the place of points in time, at any depth."""
+    if pa.types.is_timestamp(kind):
+        return pa.string()
+    if pa.types.is_list(kind):
+        return pa.list_(_without_dates(kind.value_type))
+    if pa.types.is_struct(kind):
+        return pa.struct([field.with_type(_without_dates(field.type)) for field in kind])
+    return kind
+
+
+def _in_blocks(source: Any, parse: Callable[[int], pa.Table]) -> pa.Table:
+    """Parse text in blocks that are as large as its longest record needs."""
+    for size in BLOCKS:
+        if not isinstance(source, str):
+            source.seek(0)
+        try:
+            return parse(size)
+        except pa.ArrowInvalid as error:
+            if "straddl" not in str(error):
+                raise
+    raise ValueError(
+        f"a record is longer than {BLOCKS[-1] >> 20} MB, which is the most; is a line break or a quote missing?"
+    )
 
 
 def _select(table: pa.Table, columns: Columns) -> pa.Table:

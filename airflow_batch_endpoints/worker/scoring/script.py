@@ -15,6 +15,7 @@ from typing import Any
 from airflow_batch_endpoints.jobs import shell
 from airflow_batch_endpoints.jobs.spec import JobSpec
 from airflow_batch_endpoints.planning.items import Item
+from airflow_batch_endpoints.storage.uris import shown_path
 from airflow_batch_endpoints.worker.scoring import frames
 from airflow_batch_endpoints.worker.scoring.base import ItemFailure, ScoredBatch, ScoringError, ScriptCall
 from airflow_batch_endpoints.worker.scoring.fetching import local_files
@@ -105,7 +106,8 @@ class ScriptScorer:
             name = path.relative_to(self._written)
             (folder / name).parent.mkdir(parents=True, exist_ok=True)
             path.rename(folder / name)
-            files.append((name.as_posix(), folder / name))
+            # What a commit, the manifest and every store can hold; two names that become one are refused at publication.
+            files.append((shown_path(name.as_posix()), folder / name))
         self._forget_written()
         return files
 

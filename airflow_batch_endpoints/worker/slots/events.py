@@ -83,6 +83,7 @@ class SealWork:
 
     shard: int
     scored: tuple[Scored, ...]
+    """Each distinct schema stands in the first that has it, and no failures stand in any."""
     failures: tuple[tuple[int, int, Failure], ...]
     """Mini-batch, attempts, failure."""
 

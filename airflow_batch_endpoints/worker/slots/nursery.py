@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import selectors
+import signal
 import socket
 import subprocess
 import time
@@ -86,8 +87,9 @@ class Nursery:
         return ending(self._child.wait())
 
     def close(self) -> None:
-        """End it."""
-        self._child.kill()
+        """End it, and what the model has started while it was loaded: a nursery leads a process group of its own."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self._child.pid, signal.SIGKILL)
         self._child.wait()
         self.channel.close()
         self._descriptors.close()

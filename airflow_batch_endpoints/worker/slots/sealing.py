@@ -110,9 +110,11 @@ def _dead_letters(mini_batch: int, attempts: int, failure: dict[str, Any]) -> st
     }
     if failure["range"] is not None:
         letter["range"] = failure["range"]
+    lines = [letter] * int(failure["count"])
     if failure["item"] is None:
-        letter["candidates"] = [shown_path(path) for path in failure["candidates"]]
-    return (json.dumps(letter) + "\n") * int(failure["count"])
+        # In the first line alone: thousands of names in hundreds of lines would be hundreds of megabytes.
+        lines[0] = {**letter, "candidates": [shown_path(path) for path in failure["candidates"]]}
+    return "".join(json.dumps(line) + "\n" for line in lines)
 
 
 def _store_file(store: Store, folder: str, name: str, path: str) -> dict[str, Any]:

@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 
 from airflow_batch_endpoints.exceptions import InfrastructureError, ModelError, StoppedError, ThresholdExceededError
 from airflow_batch_endpoints.jobs import layout
+from airflow_batch_endpoints.worker.protocol.hand import InHand
+from airflow_batch_endpoints.worker.slots.events import Failure, Scored
 from tests.unit.worker.simulation import Crash, SimulatedPlan, SimulatedSlots, World, coordinator
 
 PLANS = st.lists(st.lists(st.integers(1, 4), min_size=1, max_size=3), min_size=1, max_size=5)
@@ -86,6 +88,21 @@ def test_a_failing_mini_batch_is_retried_then_bisected_to_the_guilty_item() -> N
     assert world.runs == [(0, 1, 2, 3), (0, 1, 2, 3), (0, 1), (2, 3), (2,), (3,)]
 
 
+def test_a_schema_goes_once_to_where_the_shard_is_stored() -> None:
+    hand = InHand.take(SimulatedPlan([[1] * 6]).shard(0), 1, alone=False, now=0.0)
+    batches, failure = list(hand.todo), Failure("MissingResult", "m", count=1)
+    for number in (5, 3, 1, 0, 4, 2):  # as they end, in whatever order
+        hand.batch = batches[number]
+        schema = [None, "s", "t", "s", "t", None][number]
+        hand.keep(Scored(0, stream=schema and f"stream-{number}", schema=schema, rows=1, failures=(failure,)))
+    work = hand.seal()
+    assert [scored.schema for scored in work.scored] == [None, "s", "t", None, None, None]
+    assert [scored.stream for scored in work.scored] == [None, "stream-1", "stream-2", "stream-3", "stream-4", None]
+    assert work.failures == tuple((number, 0, failure) for number in range(6))
+    assert not any(scored.failures for scored in work.scored)
+    assert hand.seal() == work, "storing may fail, and is tried again"
+
+
 def test_a_hanging_run_is_killed_at_its_timeout() -> None:
     plan, world = SimulatedPlan([[1]]), World(behaviour={0: "hang"})
     slots = SimulatedSlots(world, 1)
@@ -127,6 +144,20 @@ def test_an_item_that_kills_whole_instances_ends_as_one_dead_letter() -> None:
         break
     assert_nothing_lost_nothing_twice(world, plan, {5})
     assert world.runs.count((5,)) == 3
+
+
+def test_who_died_of_what_is_read_once_for_all_items_of_a_shard() -> None:
+    plan, world = SimulatedPlan([[8, 8]]), World(behaviour={5: "crash"})
+    for number in range(12):
+        reads: list[str] = []
+        world.store.before = lambda operation, key, reads=reads: reads.append(f"{operation} {key}")  # type: ignore[misc]
+        try:
+            coordinator(world, plan, incarnation=f"0-{number}", slots=SimulatedSlots(world, 1)).run()
+        except Crash:
+            continue
+        break
+    assert_nothing_lost_nothing_twice(world, plan, {5})
+    assert reads.count(f"read {layout.instance('0-0')}") < 5
 
 
 def test_killing_instances_condemns_nobody() -> None:
