@@ -23,7 +23,7 @@ import pyarrow.compute as pc
 
 from airflow_batch_endpoints.exceptions import InputError
 from airflow_batch_endpoints.planning.items import RowRange
-from airflow_batch_endpoints.storage.reach import is_within
+from airflow_batch_endpoints.storage.reach import check_reach, is_within
 from airflow_batch_endpoints.storage.uris import is_local, local_path, normalise, shown
 
 log = logging.getLogger(__name__)
@@ -92,9 +92,13 @@ def list_input(uri: str, allowed: Sequence[str] = ()) -> Listing:
     """List the files of an input.
 
     :param uri: normalised URI of a file, a folder or a pattern.
-    :param allowed: prefixes that local links may lead to, besides the input itself.
+    :param allowed: prefixes that it must stay within, and that local links may lead to, besides the input itself; without any,
+        links stay within the input.
     :raises InputError: when there is no such input, or no file in it.
+    :raises ReachError: it is outside of what is allowed.
     """
+    if allowed:
+        check_reach(uri, allowed, what="input", option="allowed_input_uris")
     listing = _list_local(uri, allowed) if is_local(uri) else _list_remote(uri, allowed)
     for why, count in sorted(listing.skipped.items()):
         log.warning("%d skipped: %s", count, why)

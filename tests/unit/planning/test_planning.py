@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_batch_endpoints.documents.sizes import Size
-from airflow_batch_endpoints.exceptions import InputError
+from airflow_batch_endpoints.exceptions import InputError, ReachError
 from airflow_batch_endpoints.planning import packing
 from airflow_batch_endpoints.planning import plan as plans
 from airflow_batch_endpoints.planning.listing import Listing, list_input
@@ -168,6 +168,18 @@ def test_patterns_match_what_pythons_do(parts: list[str], tmp_path_factory: pyte
         assert not files
 
 
+def test_what_is_there_by_the_very_name_of_a_pattern_is_checked(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside" / "o.csv").write_text("x")
+    (folder / "a[1]").mkdir()
+    (folder / "a[1]" / "x.csv").write_text("x")
+    (folder / "a[1]" / "y.csv").symlink_to(folder / "a[1]" / "x.csv")
+    (folder / "a[1]" / "l").symlink_to(tmp_path / "outside")
+    assert names(folder / "a[1]", folder) == ["x.csv", "y.csv"]
+    with pytest.raises(ReachError):
+        names(folder / "a[1]" / "l", folder)
+
+
 def test_what_cannot_be_read_is_told_where_it_was_meant(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     scandir = os.scandir
 
@@ -183,6 +195,15 @@ def test_what_cannot_be_read_is_told_where_it_was_meant(folder: Path, monkeypatc
     for meant in ("", "l*"):
         with pytest.raises(InputError, match="lost.*cannot be read"):
             names(folder / meant)
+
+
+def test_what_is_listed_is_within_reach(folder: Path, tmp_path: Path) -> None:
+    (folder / "out").symlink_to(tmp_path)
+    for uri in (tmp_path, tmp_path / "*" / "a.csv", folder / "out", folder / "out" / "*"):
+        with pytest.raises(ReachError, match="allowed_input_uris"):
+            names(uri, folder)
+    with pytest.raises(ReachError, match="allowed_input_uris"):
+        names("s3://other/in", "s3://lake/in")
 
 
 def test_what_is_no_file_is_skipped(folder: Path) -> None:
