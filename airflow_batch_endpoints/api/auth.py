@@ -93,6 +93,14 @@ class Caller:
         )
         return {endpoint for endpoint in endpoints if dag_id(endpoint) in allowed}
 
+    def may_read_jobs(self, endpoint: str) -> bool:
+        """Tell whether they may read an endpoint's jobs, which are runs of its DAG, and what they came to."""
+        return self.may_dag("GET", endpoint, DagAccessEntity.RUN)
+
+    def with_readable_jobs(self, endpoints: set[str]) -> set[str]:
+        """Return those endpoints whose jobs they may read."""
+        return {endpoint for endpoint in self.readable(endpoints) if self.may_read_jobs(endpoint)}
+
 
 Right = Callable[[Caller, Mapping[str, str]], bool]
 """Tells of a caller and the names in the path whether they may."""
@@ -183,7 +191,7 @@ LoggedIn = _needs(_logged_in, "use this")
 """For lists, which are cut down to what the caller may read, and for what decides by its body."""
 MayReadEndpoint = _needs(_endpoint("GET"), "read this endpoint")
 MayInvoke = _needs(_endpoint("POST", DagAccessEntity.RUN), "invoke this endpoint")
-MayReadJobs = _needs(_endpoint("GET", DagAccessEntity.RUN), "read jobs of this endpoint")
+MayReadJobs = _needs(lambda caller, names: caller.may_read_jobs(names["endpoint"]), "read jobs of this endpoint")
 MayEditJobs = _needs(_endpoint("PUT", DagAccessEntity.RUN), "change jobs of this endpoint")
 MayReadLogs = _needs(_endpoint("GET", DagAccessEntity.TASK_LOGS), "read logs of this endpoint")
 MayReadDocument = _needs(_document("GET"), "read this document")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import re
 import shutil
 from collections.abc import Sequence
@@ -10,7 +11,7 @@ from pathlib import Path
 from starlette.datastructures import UploadFile
 
 from airflow_batch_endpoints.documents.validation import shown
-from airflow_batch_endpoints.exceptions import DocumentError, Problem
+from airflow_batch_endpoints.exceptions import DocumentError, InfrastructureError, Problem
 
 MAX_FILES = 10_000
 MAX_DEPTH = 32
@@ -23,7 +24,8 @@ def save(parts: Sequence[UploadFile], folder: Path, field: str) -> list[Path]:
     :param parts: each with its relative path as its file name.
     :param folder: nothing is written outside it.
     :param field: how messages call the parts.
-    :raises DocumentError: a name is no relative path within, or stands twice.
+    :raises DocumentError: a name is no relative path within, stands twice, or is too long.
+    :raises InfrastructureError: the folder cannot be written.
     """
     problems: list[Problem] = []
     paths: list[Path] = []
@@ -44,6 +46,12 @@ def save(parts: Sequence[UploadFile], folder: Path, field: str) -> list[Path]:
                 shutil.copyfileobj(part.file, target)
         except (FileExistsError, NotADirectoryError):
             problems.append(Problem("upload", field, f"the path {shown(name)} stands twice, as a file or as a folder"))
+            continue
+        except OSError as error:
+            if error.errno != errno.ENAMETOOLONG:
+                raise InfrastructureError(f"the server cannot write what was uploaded: {error.strerror}") from error
+            message = f"the file name {shown(name)} has {len(name.encode())} bytes, more than a disk takes; shorten it"
+            problems.append(Problem("upload", field, message))
             continue
         paths.append(path)
     if problems:

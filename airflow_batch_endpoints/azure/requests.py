@@ -84,9 +84,9 @@ def _find(caller: Caller, name: str) -> tuple[str, str]:
     """
     jobs = Jobs(caller.actor)
     endpoint, _, job = name.partition(SEPARATOR)
-    if caller.readable({endpoint}) and jobs.list(JobFilter(endpoints=[endpoint], name=job), limit=1).total:
+    if caller.with_readable_jobs({endpoint}) and jobs.list(JobFilter(endpoints=[endpoint], name=job), limit=1).total:
         return endpoint, job
-    readable = caller.readable(jobs.endpoints())
+    readable = caller.with_readable_jobs(jobs.endpoints())
     found = jobs.list(JobFilter(endpoints=readable, name=name), limit=PAGE)
     if found.total > 1:
         known = ", ".join(job_id(entry.endpoint, entry.name) for entry in found.items)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, get_args
 
-from airflow_batch_endpoints.cli.backend import choose
+from airflow_batch_endpoints.cli.backend import choose, require
 from airflow_batch_endpoints.cli.documents import show_stored
 from airflow_batch_endpoints.cli.printing import command, confirm, rows, say
 from airflow_batch_endpoints.documents.references import PREFIX, Reference, parse
@@ -34,7 +34,7 @@ def show_datastore(args: Any) -> None:
 def delete_datastore(args: Any) -> None:
     """Delete a data store."""
     backend = choose(args)
-    backend.datastore(args.datastore)
+    require(backend.datastore, args.datastore)
     confirm(f"Delete data store {args.datastore}?", assume_yes=args.yes)
     backend.delete_datastore(args.datastore)
     say(f"deleted data store {args.datastore}")
@@ -81,7 +81,7 @@ def restore(args: Any) -> None:
 def delete(args: Any) -> None:
     """Delete a version."""
     backend, (name, version) = choose(args), _version(args.version)
-    backend.asset(args.kind, name, version)
+    require(backend.asset, args.kind, name, version)
     confirm(f"Delete {args.kind} {name}:{version}?", assume_yes=args.yes)
     backend.delete_asset(args.kind, name, version)
     say(f"deleted {args.kind} {name}:{version}")

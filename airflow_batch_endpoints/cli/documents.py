@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from airflow_batch_endpoints.cli.backend import Backend, choose
+from airflow_batch_endpoints.cli.backend import Backend, choose, require
 from airflow_batch_endpoints.cli.printing import command, confirm, note, one, rows, say
 from airflow_batch_endpoints.services.resources import Kind, StoredDocument
 
@@ -107,7 +107,7 @@ def delete(args: Any) -> None:
     """Delete an endpoint or a deployment."""
     backend = choose(args)
     if args.deployment:
-        backend.deployment(args.endpoint, args.deployment)
+        require(backend.deployment, args.endpoint, args.deployment)
         confirm(f"Delete deployment {args.deployment} of {args.endpoint}?", assume_yes=args.yes)
         backend.delete_deployment(args.endpoint, args.deployment)
         say(f"deleted deployment {args.endpoint}/{args.deployment}")
@@ -161,7 +161,7 @@ def show_compute(args: Any) -> None:
 def delete_compute(args: Any) -> None:
     """Delete a compute."""
     backend = choose(args)
-    backend.compute(args.compute)
+    require(backend.compute, args.compute)
     confirm(f"Delete compute {args.compute}?", assume_yes=args.yes)
     backend.delete_compute(args.compute)
     say(f"deleted compute {args.compute}")

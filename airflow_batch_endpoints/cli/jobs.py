@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, get_args
 
@@ -159,11 +161,26 @@ def download(args: Any) -> None:
         target = folder / name
         if not target.resolve().is_relative_to(folder.resolve()):
             raise UserError(f"the job published a file named {name!r}, which would lie outside {folder}")
-        target.parent.mkdir(parents=True, exist_ok=True)
-        with target.open("wb") as copy:
-            for piece in backend.content(args.endpoint, args.job, name):
-                copy.write(piece)
+        _save(backend.content(args.endpoint, args.job, name), target)
         say(str(target))
+
+
+def _save(content: Iterable[bytes], target: Path) -> None:
+    """Write a file whole or not at all: what broke off must not pass for what the job published."""
+    # Not named after the file: that name may be one that the job published, or too long.
+    part = target.with_name(f".{os.getpid()}.part")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            with part.open("wb") as copy:
+                copy.writelines(content)
+            part.replace(target)
+        finally:
+            part.unlink(missing_ok=True)
+    except OSError as error:
+        raise UserError(
+            f"{target} cannot be written: {error.strerror or error}; name another folder, or make room"
+        ) from error
 
 
 def _exit_code(job: Job) -> int:

@@ -11,7 +11,7 @@ from urllib.parse import quote
 
 import httpx
 from pydantic import BaseModel, TypeAdapter
-from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
+from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
 from airflow_batch_endpoints import __version__
 from airflow_batch_endpoints.cli.backend import PASSWORD, TOKEN, USERNAME
@@ -257,7 +257,7 @@ class ServerBackend:
             return self._send(method, url, **options)
         retrying = Retrying(
             stop=stop_after_attempt(TRIES),
-            wait=wait_exponential_jitter(initial=0.5, max=10),
+            wait=wait_random_exponential(multiplier=0.5, max=10),
             retry=retry_if_exception_type(InfrastructureError),
             reraise=True,
         )
@@ -307,7 +307,7 @@ class ServerBackend:
 
 
 class _Stream:
-    """An answer that is read while it arrives."""
+    """An answer that is read while it arrives, within the context: it may break off."""
 
     def __init__(self, backend: ServerBackend, request: httpx.Request) -> None:
         self._backend, self._request = backend, request
@@ -322,8 +322,10 @@ class _Stream:
         self._backend._check(self._answer)
         return self._answer
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         self._answer.close()
+        if isinstance(error, httpx.HTTPError):
+            raise InfrastructureError(f"{self._request.url} broke off: {error}; try again") from error
 
 
 def _part(name: str) -> str:

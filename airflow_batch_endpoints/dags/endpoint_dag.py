@@ -13,6 +13,8 @@ from airflow_batch_endpoints.operators.scoring import DeploymentTasks, scoring_t
 
 START = datetime(2024, 1, 1)
 OVERRIDES = "Overrides for this job"
+TAG_LENGTH = 100
+"""Most characters of a tag that a DAG may have; tags of documents are as long as one likes."""
 
 
 def endpoint_dag(endpoint: str, entry: dict[str, Any]) -> DAG:
@@ -32,8 +34,10 @@ def endpoint_dag(endpoint: str, entry: dict[str, Any]) -> DAG:
         is_paused_upon_creation=False,
         max_active_runs=options.max_active_runs,
         max_active_tasks=options.max_active_tasks,
-        tags=["batch-endpoint", *(f"{name}:{value}" for name, value in sorted((entry.get("tags") or {}).items()))],
+        tags=["batch-endpoint", *(_tag(name, value) for name, value in sorted((entry.get("tags") or {}).items()))],
         render_template_as_native_obj=False,
+        # One that fails half way would be registered as far as it came.
+        auto_register=False,
     ) as dag:
         plan, publish = scoring_tasks(endpoint)
         for name, deployment in sorted((entry.get("deployments") or {}).items()):
@@ -151,6 +155,11 @@ def _quoted(value: Any) -> str:
 
 def _line(value: Any) -> str:
     return " ".join(str(value).split())
+
+
+def _tag(name: str, value: str) -> str:
+    tag = f"{name}:{value}"
+    return tag if len(tag) <= TAG_LENGTH else f"{tag[: TAG_LENGTH - 3]}..."
 
 
 def _documentation(endpoint: str, entry: dict[str, Any]) -> str:

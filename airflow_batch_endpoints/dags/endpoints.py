@@ -21,7 +21,7 @@ _ENDPOINT = "batch_endpoints.endpoint."
 
 
 def build(namespace: dict[str, Any]) -> None:
-    """Define a DAG for every endpoint.
+    """Define a DAG for every endpoint that one can be made for; why there is none for another is in the log.
 
     A task process gets the one DAG it runs, with the task it is and those that all have, without asking the registry: also when the
     endpoint or the deployment was deleted meanwhile, for a run that cannot find its task would not even end with a sentence.
@@ -37,7 +37,15 @@ def build(namespace: dict[str, Any]) -> None:
     for name in Variable.keys(prefix=_ENDPOINT):
         endpoint = name.removeprefix(_ENDPOINT)
         entry = index.get(endpoint)
-        namespace[f"{DAG_PREFIX}{endpoint}"] = endpoint_dag(endpoint, _read_entry(endpoint) if entry is None else entry)
+        try:
+            dag = endpoint_dag(endpoint, entry if isinstance(entry, dict) else _read_entry(endpoint))
+        except Exception as error:  # noqa: BLE001 - whatever somebody wrote into one Variable, the others have their DAGs
+            log.warning(
+                "endpoint %r has no DAG, for none can be made of its documents: %s: %s; apply it again, or delete Variable %s",
+                endpoint, type(error).__name__, error, name,
+            )  # fmt: skip
+            continue
+        namespace[f"{DAG_PREFIX}{endpoint}"] = dag
     _remember_file(namespace.get("__file__"))
 
 

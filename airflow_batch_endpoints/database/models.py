@@ -83,11 +83,12 @@ class RevisionRow(Base):
     key: Mapped[str] = mapped_column(String(NAME))
     """Of the document's Variable."""
     revision: Mapped[str | None] = mapped_column(String(64))
-    """Digest of the content; empty for a deletion."""
+    """Digest of the content; empty for a deletion and for what cannot be read."""
     document: Mapped[str | None] = mapped_column(Text)
     """The content as JSON."""
     change: Mapped[str] = mapped_column(String(16))
-    """``created``, ``updated``, ``deleted``, or ``found``: changed by a task or by hand, and noticed later."""
+    """``created``, ``updated``, ``deleted``, or ``found``: changed by a task or by hand, and noticed later; ``unreadable`` if
+    it cannot be read since."""
     changed_by: Mapped[str | None] = mapped_column(String(512))
     changed_at: Mapped[datetime] = mapped_column(UtcDateTime(timezone=True))
 

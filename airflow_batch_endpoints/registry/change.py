@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -34,6 +35,8 @@ from airflow_batch_endpoints.registry.reading import RegistryReader
 from airflow_batch_endpoints.registry.store import PREFIX, DocumentStore
 from airflow_batch_endpoints.registry.stored import ANYTHING, Expected, decode
 from airflow_batch_endpoints.registry.versions import Versions
+
+log = logging.getLogger(__name__)
 
 
 class Change:
@@ -127,6 +130,14 @@ class Change:
         """Delete a document."""
         self._expected.setdefault(key, self._store.get(key))
         self._documents[key] = None
+
+    def default(self, endpoint: str) -> str | None:
+        """Return the default deployment of an endpoint; ``None`` when it has none or is not there.
+
+        :raises DocumentError: the endpoint cannot be read.
+        """
+        document = self._read(ENDPOINT + endpoint, Endpoint)
+        return None if document is None else document.defaults.deployment_name
 
     def set_default(self, endpoint: str, deployment: str) -> None:
         """Make a deployment the default of its endpoint."""
@@ -227,7 +238,10 @@ class Change:
         return True
 
     def entry(self, name: str) -> dict[str, Any] | None:
-        """Return what the index is to say of an endpoint; ``None`` when there is none."""
+        """Return what the index is to say of an endpoint; ``None`` when there is none.
+
+        A deployment that cannot be read is left out, and keeps nobody from changing the others.
+        """
         endpoint = self._read(ENDPOINT + name, Endpoint)
         if endpoint is None:
             return None
@@ -236,7 +250,11 @@ class Change:
         names |= {key.removeprefix(prefix) for key in self._documents if key.startswith(prefix)}
         deployments = {}
         for deployment in sorted(names):
-            document = self._read(prefix + deployment, Deployment)
+            try:
+                document = self._read(prefix + deployment, Deployment)
+            except DocumentError as error:
+                log.warning("deployment %r is missing in the DAG of endpoint %r: %s", deployment, name, error)
+                continue
             if document is not None:
                 deployments[deployment] = index_entry(document)
         return {

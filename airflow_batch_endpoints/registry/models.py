@@ -14,6 +14,7 @@ from typing import Any
 from airflow_batch_endpoints.config import Settings
 from airflow_batch_endpoints.documents.assets import ModelAsset
 from airflow_batch_endpoints.exceptions import ConflictError, InfrastructureError, UserError
+from airflow_batch_endpoints.storage.uris import without_credentials
 
 SOURCE = "batch_endpoints.source"
 """Tag of a model version: what was registered, as it was named. It tells a repetition from another model."""
@@ -62,7 +63,10 @@ def _ask(request: dict[str, Any], environment: dict[str, str]) -> dict[str, str]
 
 
 def read(name: str, code: int, out: str, err: str) -> dict[str, str]:
-    """Return the answer that a process gave about a model; raise what it says went wrong."""
+    """Return the answer that a process gave about a model; raise what it says went wrong.
+
+    MLflow tells where it was asked, and its address may hold a password: nothing of that is passed on.
+    """
     model = f"model {name!r}"
     if code == _NO_MLFLOW:
         raise UserError(
@@ -72,12 +76,12 @@ def read(name: str, code: int, out: str, err: str) -> dict[str, str]:
     lines = out.strip().splitlines()
     answer: dict[str, str] = json.loads(lines[-1]) if lines and lines[-1].startswith("{") else {}
     if "conflict" in answer:
-        raise ConflictError(f"{model}: {answer['conflict']}")
+        raise ConflictError(f"{model}: {without_credentials(answer['conflict'])}")
     if "refused" in answer:
-        raise UserError(f"{model}: MLflow does not register it: {answer['refused']}")
+        raise UserError(f"{model}: MLflow does not register it: {without_credentials(answer['refused'])}")
     if code != 0 or "version" not in answer:
         last = answer.get("error") or (err.strip().splitlines() or ["no answer"])[-1]
-        raise InfrastructureError(f"{model}: MLflow cannot register it: {last}")
+        raise InfrastructureError(f"{model}: MLflow cannot register it: {without_credentials(last)}")
     return answer
 
 

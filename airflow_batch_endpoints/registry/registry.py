@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+import logging
+from collections.abc import Callable, Iterable
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
@@ -11,14 +13,15 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait
 from airflow_batch_endpoints.documents.assets import AssetKind
 from airflow_batch_endpoints.documents.base import Document
 from airflow_batch_endpoints.documents.component import CommandComponent, ParallelComponent, PipelineComponent
-from airflow_batch_endpoints.documents.endpoint import Endpoint
 from airflow_batch_endpoints.exceptions import ConflictError, DocumentError, Problem
 from airflow_batch_endpoints.registry import references, versions
 from airflow_batch_endpoints.registry.change import Change, computes_of
 from airflow_batch_endpoints.registry.keys import COMPUTE, DATASTORE, DEPLOYMENT, ENDPOINT, Deployment, key_of
 from airflow_batch_endpoints.registry.reading import RegistryReader
-from airflow_batch_endpoints.registry.store import DocumentStore, LostRaceError
-from airflow_batch_endpoints.registry.stored import ANYTHING, Expected, encode
+from airflow_batch_endpoints.registry.store import PREFIX, DocumentStore, LostRaceError
+from airflow_batch_endpoints.registry.stored import ANYTHING, Expected, Stored, decode, encode
+
+log = logging.getLogger(__name__)
 
 RACES = 20
 """How many writers may be faster than a change before it gives up."""
@@ -97,6 +100,8 @@ class Registry(RegistryReader):
         """
 
         def decide(change: Change) -> None:
+            # Before it is looked for, and so compared when this is written: somebody may delete it meanwhile.
+            change.read(f"{DEPLOYMENT}{endpoint}.{deployment}")
             self.deployment(endpoint, deployment)
             change.require(ENDPOINT + endpoint, expected)
             change.set_default(endpoint, deployment)
@@ -110,7 +115,7 @@ class Registry(RegistryReader):
         """
 
         def decide(change: Change) -> None:
-            self.endpoint(name)
+            _require(self.endpoint, name)
             if self._has_running_jobs(name):
                 raise ConflictError(f"endpoint {name!r} has running jobs; cancel them or wait, then delete it")
             change.require(ENDPOINT + name, expected)
@@ -127,9 +132,8 @@ class Registry(RegistryReader):
         """
 
         def decide(change: Change) -> None:
-            self.deployment(endpoint, name)
-            owner = self.endpoint(endpoint).document
-            if isinstance(owner, Endpoint) and owner.defaults.deployment_name == name:
+            _require(self.deployment, endpoint, name)
+            if change.default(endpoint) == name:
                 raise ConflictError(
                     f"deployment {name!r} is the default of endpoint {endpoint!r}; set another default first, or delete the "
                     "endpoint"
@@ -146,14 +150,10 @@ class Registry(RegistryReader):
         """
 
         def decide(change: Change) -> None:
-            self.compute(name)
-            users = [
-                f"{endpoint}/{deployment}"
-                for endpoint, deployment, document in self._deployments()
-                if any(used == name for _, used in computes_of(document))
-            ]
-            if users:
-                raise ConflictError(f"compute {name!r} is used by {', '.join(users)}; change or delete those first")
+            _require(self.compute, name)
+            self._require_unused(
+                f"compute {name!r}", lambda document: any(used == name for _, used in computes_of(document))
+            )
             change.require(COMPUTE + name, expected)
             change.delete(COMPUTE + name)
 
@@ -166,10 +166,8 @@ class Registry(RegistryReader):
         """
 
         def decide(change: Change) -> None:
-            self.datastore(name)
-            users = self._users(lambda document: references.names_datastore(document, name))
-            if users:
-                raise ConflictError(f"data store {name!r} is used by {', '.join(users)}; change or delete those first")
+            _require(self.datastore, name)
+            self._require_unused(f"data store {name!r}", lambda document: references.names_datastore(document, name))
             change.require(DATASTORE + name, expected)
             change.delete(DATASTORE + name)
 
@@ -191,15 +189,13 @@ class Registry(RegistryReader):
         """
 
         def decide(change: Change) -> None:
-            self.asset(kind, name, version)
+            _require(self.asset, kind, name, version)
             is_latest = self.versions(kind, name).latest == version
-            users = self._users(
-                lambda document: references.names_asset(document, kind, name, version, is_latest=is_latest)
+            self._require_unused(
+                f"{kind} {name}:{version}",
+                lambda document: references.names_asset(document, kind, name, version, is_latest=is_latest),
+                hint=", or archive it",
             )
-            if users:
-                raise ConflictError(
-                    f"{kind} {name}:{version} is used by {', '.join(users)}; change or delete those first, or archive it"
-                )
             key = versions.version_key(kind, name, version)
             change.require(key, expected)
             change.delete(key)
@@ -207,19 +203,29 @@ class Registry(RegistryReader):
 
         self._change(decide)
 
-    def _deployments(self) -> Iterator[tuple[str, str, Document]]:
-        for endpoint in self.endpoint_names():
-            for deployment in self.deployment_names(endpoint):
-                yield endpoint, deployment, self.deployment(endpoint, deployment).document
+    def _require_unused(self, what: str, names: Callable[[Document], bool], *, hint: str = "") -> None:
+        """Refuse to delete what deployments or assets name.
 
-    def _users(self, names: Callable[[Document], bool]) -> list[str]:
-        """Return which deployments and assets name something."""
-        users = [f"deployment {endpoint}/{name}" for endpoint, name, document in self._deployments() if names(document)]
+        One that cannot be read refuses nothing, for no job can use it; applying or restoring it asks for what it names.
+
+        :param names: tells whether a document names it.
+        :raises ConflictError: saying which do.
+        """
+        keys = self._store.keys(DEPLOYMENT)
         for kind in versions.KINDS:
-            for name in self.asset_names(kind):
-                found = self.versions(kind, name).versions
-                users += [f"{kind} {name}:{each}" for each in found if names(self.asset(kind, name, each).document)]
-        return users
+            keys += [key for key in self._store.keys(versions.list_key(kind, "")) if not versions.is_list(key)]
+        users = []
+        for key in keys:
+            text = self._store.get(key)
+            try:
+                if text is not None and names(decode(key, text).document):
+                    users.append(_described(key))
+            except DocumentError as error:
+                log.warning(
+                    "whether %s uses %s is not known; it counts as not using it: %s", _described(key), what, error
+                )
+        if users:
+            raise ConflictError(f"{what} is used by {', '.join(users)}; change or delete those first{hint}")
 
     def mend_index(self, endpoint: str) -> bool:
         """Have the index say of an endpoint what its documents do: of two tasks that wrote at once, one may have lost its entry.
@@ -241,6 +247,21 @@ class Registry(RegistryReader):
                 done = decide(change)
                 change.commit(lambda document: encode(document, now=self._now(), user=self._user))
         return done
+
+
+def _require(read: Callable[..., Stored], *name: str) -> None:
+    """Refuse to delete what is not there. What is there and cannot be read can be deleted: that is one way to mend it.
+
+    :raises NotFoundError: naming what there is.
+    """
+    with suppress(DocumentError):
+        read(*name)
+
+
+def _described(key: str) -> str:
+    """Return how messages call a deployment or a version of an asset."""
+    kind, _, name = key.removeprefix(PREFIX).partition(".")
+    return f"{kind} {name.replace('.', '/', 1) if kind == 'deployment' else name}"
 
 
 def _rank(document: Document) -> int:

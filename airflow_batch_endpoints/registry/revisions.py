@@ -15,7 +15,7 @@ from airflow_batch_endpoints.registry import versions
 from airflow_batch_endpoints.registry.keys import INDEX
 from airflow_batch_endpoints.registry.stored import Stored
 
-Change = Literal["created", "updated", "deleted", "found"]
+Change = Literal["created", "updated", "deleted", "found", "unreadable"]
 
 
 def record(session: Session, changes: Mapping[str, str | None], *, user: str | None) -> None:
@@ -44,21 +44,18 @@ def record(session: Session, changes: Mapping[str, str | None], *, user: str | N
         )
 
 
-def notice(session: Session, key: str, stored: Stored) -> None:
-    """Keep a document that is not what was kept last: a task wrote it, which cannot use the database, or somebody by hand."""
+def notice(session: Session, key: str, stored: Stored | None) -> None:
+    """Keep a document that is not what was kept last: a task wrote it, which cannot use the database, or somebody by hand.
+
+    :param stored: ``None`` for one that cannot be read, of which that is kept.
+    """
     before = newest(session, key)
-    if before is not None and before.revision == stored.revision:
-        return
-    session.add(
-        RevisionRow(
-            key=key,
-            revision=stored.revision,
-            document=json.dumps(stored.document.model_dump(mode="json", by_alias=True)),
-            change="found",
-            changed_by=stored.updated_by,
-            changed_at=datetime.now(UTC),
-        )
-    )
+    row = RevisionRow(key=key, change="unreadable", changed_at=datetime.now(UTC))
+    if stored is not None:
+        row.change, row.revision, row.changed_by = "found", stored.revision, stored.updated_by
+        row.document = json.dumps(stored.document.model_dump(mode="json", by_alias=True))
+    if before is None or before.revision != row.revision or (stored is None and before.change != row.change):
+        session.add(row)
 
 
 def newest(session: Session, key: str) -> RevisionRow | None:

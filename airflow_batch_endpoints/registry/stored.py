@@ -40,7 +40,7 @@ class Expected:
         if self.exists is False and found is not None:
             raise StaleError(f"{what} exists already, with revision {found}")
         if (self.exists or self.revisions is not None) and found is None:
-            raise StaleError(f"{what} does not exist")
+            raise StaleError(f"{what} does not exist, or cannot be read")
         if self.revisions is not None and found not in self.revisions:
             raise StaleError(
                 f"{what} has revision {found}, expected {' or '.join(self.revisions)}: somebody has changed it meanwhile; look "

@@ -22,7 +22,7 @@ from airflow_batch_endpoints.runs.projection import other_dag, project
 CHUNK = 200
 """Runs that are looked at together."""
 LOOKED_AT = 400
-"""Most runs that one read brings up to date; the oldest looks come first, so that none starves."""
+"""Most runs that one read brings up to date: those that have no row yet, then the oldest looks, so that none starves."""
 FRESH = timedelta(seconds=1)
 """A row that young is not looked at again."""
 OVERLAP = 1000
@@ -124,22 +124,22 @@ def refresh(session: Session) -> None:
     now = datetime.now(UTC)
     newest_run = session.scalar(select(func.max(JobRow.dag_run_id))) or 0
     ours = (
-        select(DagRun.id)
+        select(DagRun.id.label("run"), JobRow.refreshed_at)
         .outerjoin(JobRow, JobRow.dag_run_id == DagRun.id)
         .where(DagRun.dag_id.startswith(DAG_PREFIX, autoescape=True))
     )
     is_due = or_(JobRow.id.is_(None), JobRow.refreshed_at < now - FRESH)
     # One query each, for each has an index of its own.
-    candidates = union(
+    due = union(
         ours.where(DagRun.id > newest_run - OVERLAP, JobRow.id.is_(None)),
         *(ours.where(DagRun.state == state, is_due) for state in ("queued", "running")),
-    )
-    unsettled = select(JobRow.dag_run_id).where(JobRow.is_settled.is_(False), JobRow.refreshed_at < now - FRESH)
-    due = [
-        *session.scalars(candidates.limit(LOOKED_AT)),
-        *session.scalars(unsettled.order_by(JobRow.refreshed_at).limit(LOOKED_AT)),
-    ]
-    look_at(session, list(dict.fromkeys(due))[:LOOKED_AT])
+        select(JobRow.dag_run_id, JobRow.refreshed_at).where(
+            JobRow.is_settled.is_(False), JobRow.refreshed_at < now - FRESH
+        ),
+    ).subquery()
+    # Runs without a row first, by their numbers: those before the newest known one by more than OVERLAP are never found.
+    order = (due.c.refreshed_at.is_not(None), due.c.refreshed_at, due.c.run)
+    look_at(session, list(session.scalars(select(due.c.run).order_by(*order).limit(LOOKED_AT))))
 
 
 def sync(session: Session, *, after: int = 0) -> tuple[int, int]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import difflib
 import json
+from contextlib import suppress
 
 import yaml
 
 from airflow_batch_endpoints.database.models import RevisionRow
 from airflow_batch_endpoints.database.session import open_session
-from airflow_batch_endpoints.exceptions import NotFoundError
+from airflow_batch_endpoints.exceptions import DocumentError, NotFoundError
 from airflow_batch_endpoints.registry import revisions
 from airflow_batch_endpoints.registry.store import DocumentStore
 from airflow_batch_endpoints.registry.stored import decode
@@ -51,7 +52,10 @@ def _notice(store: DocumentStore, key: str) -> None:
     text = store.get(key)
     if text is None:
         return
-    stored = decode(key, text)
+    stored = None
+    # One that cannot be read is part of its history: what it was before is what mends it.
+    with suppress(DocumentError):
+        stored = decode(key, text)
     with open_session() as session:
         revisions.notice(session, key, stored)
 
@@ -65,7 +69,7 @@ def _revision(row: RevisionRow, before: RevisionRow | None) -> Revision:
         changed_at=row.changed_at,
         changed_by=row.changed_by,
         document=document,
-        diff=None if before is None else _diff(before, row),
+        diff=None if before is None or row.change == "unreadable" else _diff(before, row),
     )
 
 

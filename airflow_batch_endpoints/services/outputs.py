@@ -10,7 +10,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, BinaryIO
 
-from airflow_batch_endpoints.exceptions import ConflictError, NotFoundError, UserError
+from pydantic import BaseModel, ValidationError
+
+from airflow_batch_endpoints.exceptions import ConflictError, InfrastructureError, NotFoundError, UserError
 from airflow_batch_endpoints.jobs import layout
 from airflow_batch_endpoints.services.directory import read
 from airflow_batch_endpoints.services.jobs import Jobs
@@ -25,9 +27,10 @@ from airflow_batch_endpoints.services.resources import (
 from airflow_batch_endpoints.services.storage import bounded, check_output, open_output
 from airflow_batch_endpoints.storage.reach import is_within
 from airflow_batch_endpoints.storage.store import Store
-from airflow_batch_endpoints.storage.uris import join
+from airflow_batch_endpoints.storage.uris import join, shown
 
-MAX_MANIFEST = 10_000_000
+MAX_MANIFEST = 30_000_000
+"""Bytes of a manifest that is read, of some 160,000 files. Describing them takes a server about twenty times as much memory."""
 MAX_PREVIEW = 1_000_000
 """Bytes of a text file that a preview reads."""
 MAX_ROW_GROUP = 256_000_000
@@ -40,6 +43,22 @@ MAX_COMMITS = 500
 """Commits of a job under way that are searched for dead letters."""
 GROUP_ITEMS = 20
 CHUNK = 1 << 20
+
+
+class _Output(BaseModel):
+    """What a manifest says of a named output."""
+
+    uri: str
+    is_file: bool = False
+    files: list[OutputFile]
+
+
+class _Manifest(BaseModel):
+    """What a manifest says of files."""
+
+    files: list[OutputFile]
+    dead_letters: OutputFile | None = None
+    outputs: dict[str, _Output] = {}
 
 
 @dataclass(frozen=True)
@@ -73,45 +92,46 @@ class JobOutputs:
 
     def describe(self) -> Outputs:
         """Return what was published. :raises ConflictError: nothing was."""
-        manifest = self._manifest()
-        letters = manifest.get("dead_letters")
+        content = self._content()
+        manifest = _parsed(content, self._uri)
         return Outputs(
             output=self._uri,
             files=[published.file for published in (*self._files(manifest), *self._letters_of_steps())],
-            dead_letters=OutputFile.model_validate(letters) if letters else None,
-            manifest=manifest,
+            dead_letters=manifest.dead_letters,
+            manifest=content,
         )
 
-    def _manifest(self) -> dict[str, Any]:
-        manifest = _manifest_in(self._uri)
-        if manifest is None or manifest.get("job") != self._job.name:
+    def _content(self) -> dict[str, Any]:
+        """Return the manifest as it is."""
+        content = _manifest_in(self._uri)
+        if content is None or content.get("job") != self._job.name:
             raise ConflictError(f"job {self._job.name!r} has published nothing (state: {self._job.state})")
-        return manifest
+        return content
 
-    def _files(self, manifest: dict[str, Any]) -> list[_Published]:
-        """Return the files in the job's folder, and after them those of outputs that the invocation put elsewhere."""
-        own = [OutputFile.model_validate(file) for file in manifest["files"]]
-        found = [_Published(file, self._uri, file.name) for file in own]
-        for name, output in manifest.get("outputs", {}).items():
+    def _manifest(self) -> _Manifest:
+        return _parsed(self._content(), self._uri)
+
+    def _files(self, manifest: _Manifest) -> Iterator[_Published]:
+        """Yield the files in the job's folder, and after them those of outputs that the invocation put elsewhere."""
+        for file in manifest.files:
+            yield _Published(file, self._uri, file.name)
+        for name, output in manifest.outputs.items():
             planned = self._job.outputs.get(name)
             # A manifest lies where scripts can write. What was planned is known better.
-            if planned is None or planned.uri != output["uri"] or is_within(output["uri"], self._uri):
+            if planned is None or planned.uri != output.uri or is_within(output.uri, self._uri):
                 continue
-            folder = output["uri"].rpartition("/")[0] if output.get("is_file") else output["uri"]
-            for file in output["files"]:
-                listed = OutputFile.model_validate({**file, "name": f"{name}/{file['name']}"})
-                found.append(_Published(listed, folder, file["name"]))
-        return found
+            folder = output.uri.rpartition("/")[0] if output.is_file else output.uri
+            for file in output.files:
+                yield _Published(file.model_copy(update={"name": f"{name}/{file.name}"}), folder, file.name)
 
-    def _letters_of_steps(self) -> list[_Published]:
-        """Return the files of dead letters that steps which score in mini-batches have left."""
-        found = []
+    def _letters_of_steps(self) -> Iterator[_Published]:
+        """Yield the files of dead letters that steps which score in mini-batches have left."""
         for step, folder in self._scored_steps().items():
-            letters = (_manifest_in(folder) or {}).get("dead_letters")
-            if letters:
-                listed = OutputFile.model_validate({**letters, "name": f"dead_letters/{step}.jsonl"})
-                found.append(_Published(listed, folder, letters["name"]))
-        return found
+            content = _manifest_in(folder)
+            letters = None if content is None else _parsed(content, folder).dead_letters
+            if letters is not None:
+                listed = letters.model_copy(update={"name": f"dead_letters/{step}.jsonl"})
+                yield _Published(listed, folder, letters.name)
 
     def _scored_steps(self) -> dict[str, str]:
         """Return the folders in which steps of this job scored mini-batches."""
@@ -120,22 +140,16 @@ class JobOutputs:
 
     def names(self) -> list[str]:
         """Return the names of all files that were published, the manifest last."""
-        return [*self._published(), layout.MANIFEST]
+        return list(dict.fromkeys(published.file.name for published in self._published()))
 
-    def _published(self) -> dict[str, _Published]:
-        """Return all files but the manifest by their names; a name that is there twice is the file's in the job's folder."""
+    def _published(self) -> Iterator[_Published]:
+        """Yield all files, the manifest last; of two that have one name, the first counts: it is in the job's folder."""
         manifest = self._manifest()
-        letters = manifest.get("dead_letters")
-        own = [OutputFile.model_validate(letters)] if letters else []
-        found = [
-            *self._files(manifest),
-            *(_Published(file, self._uri, file.name) for file in own),
-            *self._letters_of_steps(),
-        ]
-        names: dict[str, _Published] = {}
-        for published in found:
-            names.setdefault(published.file.name, published)
-        return names
+        yield from self._files(manifest)
+        if manifest.dead_letters is not None:
+            yield _Published(manifest.dead_letters, self._uri, manifest.dead_letters.name)
+        yield from self._letters_of_steps()
+        yield _Published(OutputFile(name=layout.MANIFEST), self._uri, layout.MANIFEST)
 
     # -- reading -----------------------------------------------------------------------------------------------------
 
@@ -144,8 +158,7 @@ class JobOutputs:
 
         :raises NotFoundError: it is none of them.
         """
-        manifest = _Published(OutputFile(name=layout.MANIFEST), self._uri, layout.MANIFEST)
-        published = {**self._published(), layout.MANIFEST: manifest}.get(name)
+        published = next((published for published in self._published() if published.file.name == name), None)
         if published is None:
             raise NotFoundError(f"job {self._job.name!r} has published no file {ascii(name)[:120]}")
         # Again and with its name: a link may stand there by now.
@@ -226,9 +239,40 @@ class JobOutputs:
 
 def _manifest_in(folder: str) -> dict[str, Any] | None:
     """Return the manifest of a job's folder; ``None`` when nothing is published there."""
-    content = bounded(lambda: read(open_output(folder), layout.MANIFEST, MAX_MANIFEST))
-    manifest = None if content is None else json.loads(content)
-    return manifest if isinstance(manifest, dict) else None
+    content = bounded(lambda: read(open_output(folder), layout.MANIFEST, MAX_MANIFEST + 1))
+    if content is None:
+        return None
+    what = shown(join(folder, layout.MANIFEST), 1000)
+    if len(content) > MAX_MANIFEST:
+        raise UserError(
+            f"the manifest has more than {MAX_MANIFEST:,} bytes, too many to read here; it is {what}: copy the files "
+            "that it lists from where they are"
+        )
+    return _object(content, what)
+
+
+def _parsed(content: dict[str, Any], folder: str) -> _Manifest:
+    try:
+        return _Manifest.model_validate(content)
+    except ValidationError:
+        raise _damaged(shown(join(folder, layout.MANIFEST), 1000)) from None
+
+
+def _object(content: bytes, what: str) -> dict[str, Any]:
+    """Return a JSON object that was read. :param what: where, for the message."""
+    try:
+        found = json.loads(content)
+    except (ValueError, RecursionError):
+        raise _damaged(what) from None
+    if not isinstance(found, dict):
+        raise _damaged(what)
+    return found
+
+
+def _damaged(what: str) -> InfrastructureError:
+    return InfrastructureError(
+        f"{what} is not as a job of this version writes it: something has changed it since; run the job again"
+    )
 
 
 def _letters_in(folder: str) -> tuple[list[dict[str, Any]], bool]:
@@ -236,7 +280,7 @@ def _letters_in(folder: str) -> tuple[list[dict[str, Any]], bool]:
     content = bounded(lambda: _read_letters(open_output(folder), folder))
     lines, is_cut = content[:MAX_LETTERS].splitlines(), len(content) > MAX_LETTERS
     lines = lines[:-1] if is_cut else lines
-    return [letter for line in lines if isinstance(letter := json.loads(line), dict)], is_cut
+    return [_object(line, f"a dead letter in {shown(folder, 1000)}") for line in lines], is_cut
 
 
 def _read_letters(store: Store, folder: str) -> bytes:
@@ -245,7 +289,7 @@ def _read_letters(store: Store, folder: str) -> bytes:
         return published
     found = b""
     for key in store.list(layout.COMMITS)[:MAX_COMMITS]:
-        commit = json.loads(store.read(key) or b"{}")
+        commit = _object(store.read(key) or b"{}", shown(join(folder, key), 1000))
         part = str(commit.get("dead") or "")
         if part:
             check_output(join(folder, part))

@@ -287,7 +287,8 @@ class Revision(Resource):
     number: int
     revision: str | None = None
     change: str
-    """``created``, ``updated``, ``deleted``, or ``found``: changed by a task or by hand, noticed later."""
+    """``created``, ``updated``, ``deleted``, or ``found``: changed by a task or by hand, noticed later; ``unreadable`` if
+    it cannot be read since."""
     changed_at: datetime
     changed_by: str | None = None
     document: dict[str, Any] | None = None

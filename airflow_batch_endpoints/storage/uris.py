@@ -6,7 +6,7 @@ import os
 import posixpath
 import re
 from pathlib import Path
-from urllib.parse import quote_from_bytes, unquote_to_bytes, urlsplit
+from urllib.parse import SplitResult, quote_from_bytes, unquote, unquote_to_bytes, urlsplit
 
 from airflow_batch_endpoints.exceptions import UserError
 
@@ -14,7 +14,7 @@ REMOTE_SCHEMES = ("s3", "gs", "gcs", "abfs", "abfss", "az", "adl", "http", "http
 SCHEMES = ("file", *REMOTE_SCHEMES)
 MAX_LENGTH = 4096
 _SCHEME = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*):")
-_CREDENTIALS = re.compile(r"://[^/@\s]+@")
+_CREDENTIALS = re.compile(r"://[^/\s]+@")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
@@ -38,12 +38,13 @@ def normalise(uri: str, *, what: str = "uri", base: Path | None = None) -> str:
     """Return the one way to write a URI: scheme in lower case, no ``.`` or ``..``, no trailing slash.
 
     A path without a scheme is a local one and becomes ``file:///...``. Bytes of local paths that are not UTF-8 are
-    percent-encoded. In ``file:`` URIs percent-encoding is decoded first; elsewhere the path is taken as it is written.
+    percent-encoded. In ``file:`` URIs percent-encoding is decoded first; elsewhere the path is taken as it is written, and
+    over HTTP it must lead to the same place once it is decoded.
 
     :param uri: a URI or a local path.
     :param what: what it is, for the message.
     :param base: folder that relative local paths start from; the current directory by default.
-    :raises UserError: when it is empty, too long, of an unknown scheme, or holds control characters or credentials.
+    :raises UserError: when it is empty, too long, of an unknown scheme, or holds control characters, credentials or hidden dots.
     """
     if not uri.strip():
         raise UserError(f"{what}: empty; give a local path or a URI such as s3://bucket/folder")
@@ -71,11 +72,22 @@ def normalise(uri: str, *, what: str = "uri", base: Path | None = None) -> str:
         if "\0" in path or not path.startswith("/"):
             raise UserError(f"{what}: {shown(uri)} is not the URI of an absolute path")
         return _file_uri(os.path.normpath(path))
+    return _remote_uri(parts, scheme, f"{what}: {shown(uri)}")
+
+
+def _remote_uri(parts: SplitResult, scheme: str, what: str) -> str:
+    is_http = scheme.startswith("http")
     if not parts.netloc:
-        raise UserError(f"{what}: {shown(uri)} names no {'host' if scheme.startswith('http') else 'bucket'}")
+        raise UserError(f"{what} names no {'host' if is_http else 'bucket'}")
     path = posixpath.normpath(f"/{parts.path}").replace("//", "/")
+    # Clients and servers of HTTP decode a path before they follow its dots: it must not be another place then.
+    if is_http and {".", ".."} & {*unquote(path).replace("\\", "/").split("/")}:
+        raise UserError(
+            f"{what} hides '.' or '..' behind percent-encoding or a backslash, and leads elsewhere than it seems; "
+            "write the path that is meant"
+        )
     query = f"?{parts.query}" if parts.query else ""
-    return f"{scheme}://{parts.netloc.lower() if scheme.startswith('http') else parts.netloc}{path.rstrip('/')}{query}"
+    return f"{scheme}://{parts.netloc.lower() if is_http else parts.netloc}{path.rstrip('/')}{query}"
 
 
 def _file_uri(path: str) -> str:

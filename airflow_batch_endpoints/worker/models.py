@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 from airflow_batch_endpoints.exceptions import InfrastructureError, ModelError
 from airflow_batch_endpoints.jobs.spec import JobSpec
 from airflow_batch_endpoints.storage import open_store
-from airflow_batch_endpoints.storage.uris import is_local, local_path, normalise, shown
+from airflow_batch_endpoints.storage.uris import is_local, local_path, normalise, shown, without_credentials
 
 log = logging.getLogger(__name__)
 
@@ -144,8 +144,14 @@ def fetch_files(uri: str, target: Path) -> Path:
     fs, path_in_store = file_system(uri)
     name = path_in_store.rstrip("/").rsplit("/", 1)[-1]
     target.mkdir(parents=True, exist_ok=True)
+
+    def get() -> None:
+        # A folder that is there already, from a try that failed, would get the files into a folder of its own.
+        shutil.rmtree(target / name, ignore_errors=True)
+        fs.get(path_in_store, str(target / name), recursive=True)
+
     try:
-        retrying(f"fetching {uri}", lambda: fs.get(path_in_store, str(target / name), recursive=True))
+        retrying(f"fetching {shown(uri)}", get)
     except FileNotFoundError:
         raise ModelError(f"{shown(uri)} does not exist; apply the deployment again") from None
     return target / name
@@ -166,10 +172,11 @@ def _ask_mlflow(*arguments: str) -> dict[str, Any]:
             "install it with: pip install 'airflow-batch-endpoints[mlflow]'"
         )
     if "missing" in answer:
-        raise ModelError(f"model {shown(arguments[1])}: {answer['missing']}")
+        raise ModelError(f"model {shown(arguments[1])}: {without_credentials(answer['missing'])}")
     if process.returncode != 0 or not answer:
         last = answer.get("error") or (process.stderr.strip().splitlines() or ["no answer"])[-1]
-        raise InfrastructureError(f"MLflow cannot say what {shown(arguments[1])} is: {last}")
+        # MLflow tells where it was asked, and its address may hold a password.
+        raise InfrastructureError(f"MLflow cannot say what {shown(arguments[1])} is: {without_credentials(last)}")
     return answer
 
 

@@ -38,6 +38,14 @@ def is_gone(process: ProcessIdentity) -> bool:
         return True
 
 
+def is_frozen(pid: int) -> bool:
+    """Tell whether a process was stopped by a signal and has not been continued. A debugger's is not."""
+    try:
+        return _state_and_later(pid)[0] == "T"
+    except OSError:
+        return False
+
+
 def ending(code: int) -> str:
     """Say how a process ended, by its return code as :mod:`subprocess` gives it."""
     return f"was killed by {signal.Signals(-code).name}" if code < 0 else f"exited with code {code}"
@@ -61,9 +69,13 @@ def _pid_namespace() -> int:
     return os.stat("/proc/self/ns/pid").st_ino
 
 
-def _start_ticks(pid: int) -> int:
+def _state_and_later(pid: int) -> list[str]:
     # The second field is the command in parentheses, which may hold anything; count from behind it.
-    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+
+
+def _start_ticks(pid: int) -> int:
+    fields = _state_and_later(pid)
     if fields[0] in "ZX":
         raise ProcessLookupError(pid)
     return int(fields[19])

@@ -100,6 +100,19 @@ def test_a_coordinator_that_slept_through_a_timeout_blames_nobody(make_job: Call
     assert job.do("publish")["failed"] == 0
 
 
+def test_a_slot_that_was_frozen_costs_nothing_but_time(make_job: Callable[..., Job]) -> None:
+    job = make_job("sleepy").files({"a.csv": "a", "b.csv": "b"}).script(SCRIPT.replace("0.08", "1.0"))
+    job.do("plan", mini_batch_size=1, retry_settings={"max_retries": 0, "timeout": 4})
+    worker = job.start("score", "--instance", "0")
+    eventually(lambda: list((job.output / "_batch" / "claims").glob("*")))
+    eventually(lambda: job.slots(worker.pid))
+    time.sleep(0.3)
+    os.kill(job.slots(worker.pid)[0], signal.SIGSTOP)
+    output, _ = worker.communicate(timeout=60)
+    assert worker.returncode == 0, output
+    assert job.do("publish")["failed"] == 0
+
+
 # -- a store that cannot take it ----------------------------------------------------------------------------------------
 
 

@@ -26,6 +26,10 @@ with get_application_builder() as builder:
     ):
         manager.add_permission_to_role(team, manager.create_permission(action, resource))
     manager.add_user("pipeline", "a", "pipeline", "pipeline@example.org", team, password="pipeline")
+    onlooker = manager.add_role("Onlooker")
+    for resource in ("Website", "DAG:batch_endpoint.ours"):
+        manager.add_permission_to_role(onlooker, manager.create_permission("can_read", resource))
+    manager.add_user("onlooker", "an", "onlooker", "onlooker@example.org", onlooker, password="onlooker")
 """
 
 
@@ -58,3 +62,15 @@ def test_rights_to_one_endpoint(fab: ApiServer) -> None:
     told = fab.rest("GET", f"/v1/session?endpoint={ours}", role="pipeline").json()["endpoint"]
     assert {right for right, is_given in told.items() if is_given} == {"may_read", "may_read_jobs", "may_invoke"}
     assert fab.rest("GET", f"/v1/endpoints/{theirs}", role="pipeline").status_code == 403
+
+
+def test_an_endpoint_without_its_runs(fab: ApiServer) -> None:
+    """After the test above, which has made the endpoint and a job of it."""
+    (seen,) = fab.rest("GET", "/v1/endpoints", role="onlooker").json()["items"]
+    assert (seen["name"], seen["recent_jobs"]) == ("ours", [])
+    assert fab.rest("GET", "/v1/endpoints/ours", role="onlooker").json()["recent_jobs"] == []
+    assert fab.rest("GET", "/v1/endpoints/ours", role="pipeline").json()["recent_jobs"]
+    assert fab.rest("GET", "/v1/jobs", role="onlooker").json()["total"] == 0
+    assert fab.rest("GET", "/v1/statistics?endpoint=ours", role="onlooker").json() == {}
+    for path in ("jobs", "statistics"):
+        assert fab.rest("GET", f"/v1/endpoints/ours/{path}", role="onlooker").status_code == 403

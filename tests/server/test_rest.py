@@ -87,6 +87,44 @@ def test_documents_with_conditions_and_revisions(server: ApiServer) -> None:
     assert server.rest("GET", path).status_code == 404
 
 
+def test_a_document_that_cannot_be_read_is_rolled_back_or_deleted(server: ApiServer) -> None:
+    path = "/v1/endpoints/torn"
+    deployment = {"type": "model", "model": "models:/m/1"}
+    server.rest("PUT", path, json={"description": "first"})
+    for name in ("main", "other"):
+        assert server.rest("PUT", f"{path}/deployments/{name}", json=deployment).status_code == 201
+    assert server.rest("PUT", "/v1/computes/torn", json={"type": "local"}).status_code == 201
+    places = {
+        "batch_endpoints.endpoint.torn": path,
+        "batch_endpoints.deployment.torn.main": f"{path}/deployments/main",
+        "batch_endpoints.compute.torn": "/v1/computes/torn",
+    }
+    for key, place in places.items():
+        kept = server.rest("GET", place).headers["etag"].strip('"')
+        server.api("PATCH", f"variables/{key}", {"key": key, "value": "not json"})
+        for _ in range(2):
+            revisions = server.rest("GET", f"{place}/revisions").json()["items"]
+            assert [(row["change"], row["revision"], row["diff"]) for row in revisions[:1]] == [
+                ("unreadable", None, None)
+            ]
+            assert [row["change"] for row in revisions[1:]] == ["created"], "it is noticed once"
+        restore = f"{place}/revisions/{kept}/restore"
+        stale = server.rest("POST", restore, headers={"If-Match": f'"{kept}"'})
+        assert (stale.status_code, "or cannot be read" in stale.json()["detail"]) == (412, True)
+        # As the pages ask for it, whose newest revision is none.
+        restored = server.rest("POST", restore, headers={"If-None-Match": "*"})
+        assert (restored.status_code, restored.json()["result"]) == (200, "updated"), restored.text
+        assert server.rest("GET", place).headers["etag"].strip('"') == kept
+        assert server.rest("GET", f"{place}/revisions").json()["items"][0]["change"] == "updated"
+    for key in list(places)[1:]:
+        server.api("PATCH", f"variables/{key}", {"key": key, "value": "[]"})
+    assert server.rest("PUT", f"{path}/deployments/other", json={**deployment, "description": "x"}).status_code == 200
+    assert "is not what the registry writes" in server.client("computes", "show", "torn", code=2).stderr
+    server.client("computes", "delete", "torn", "--yes")
+    server.client("delete", "torn", "-d", "main", "--yes")
+    assert server.rest("DELETE", path).status_code == 204
+
+
 def test_what_is_wrong_is_told_by_its_field(server: ApiServer, echo: str) -> None:
     answer = server.rest("PUT", f"/v1/endpoints/{echo}/deployments/other", json={"model": "models:/m/1", "settings": {
         "mini_batch_size": 0, "surprise": 1,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -15,7 +16,7 @@ from airflow_batch_endpoints.documents.assets import VersionedAsset
 from airflow_batch_endpoints.documents.base import Document
 from airflow_batch_endpoints.documents.loading import load
 from airflow_batch_endpoints.exceptions import DocumentError, Problem
-from airflow_batch_endpoints.registry.keys import COMPUTE, DATASTORE, key_of
+from airflow_batch_endpoints.registry.keys import COMPUTE, DATASTORE, ENDPOINT, Deployment, key_of
 from airflow_batch_endpoints.registry.versions import kind_of, list_key
 from airflow_batch_endpoints.services.documents import Documents
 from airflow_batch_endpoints.services.resources import Applied
@@ -23,12 +24,13 @@ from airflow_batch_endpoints.services.resources import Applied
 router = APIRouter(prefix="/v1", tags=["Apply"])
 
 
-async def _form(request: Request) -> FormData:
+async def _form(request: Request) -> AsyncIterator[FormData]:
     if not request.headers.get("content-type", "").startswith("multipart/form-data"):
         raise DocumentError(
             [Problem("upload", "(body)", "expected multipart/form-data with parts named document and file")]
         )
-    return await request.form(max_files=uploads.MAX_FILES, max_fields=10)
+    async with request.form(max_files=uploads.MAX_FILES, max_fields=10) as form:
+        yield form
 
 
 @router.post("/apply", openapi_extra=examples.APPLY_BODY)
@@ -44,8 +46,8 @@ def apply(caller: LoggedIn, request: Request, form: Annotated[Any, Depends(_form
         paths = uploads.save(parts["document"], folder, "document")
         uploads.save(parts["file"], folder, "file")
         documents = [(path.parent, document) for path, document in zip(paths, _load(paths, folder), strict=True)]
-        _authorize(request, caller, [document for _, document in documents])
         set_default = str(form.get("set_default", "")).lower() in ("true", "1", "yes")
+        _authorize(request, caller, [document for _, document in documents], set_default=set_default)
         return Documents(caller.actor).apply(documents, set_default=set_default)
 
 
@@ -68,12 +70,15 @@ def _load(paths: list[Path], folder: Path) -> list[Document]:
     return documents
 
 
-def _authorize(request: Request, caller: Caller, documents: list[Document]) -> None:
-    """Refuse all of it if the caller may not change one of the documents."""
-    for document in documents:
-        key = key_of(document)
-        if isinstance(document, VersionedAsset):
-            key = list_key(kind_of(document), document.name or "")
+def _authorize(request: Request, caller: Caller, documents: list[Document], *, set_default: bool) -> None:
+    """Refuse all of it if the caller may not change one of the documents, or the endpoint that gets another default."""
+    keys = [
+        list_key(kind_of(document), document.name or "") if isinstance(document, VersionedAsset) else key_of(document)
+        for document in documents
+    ]
+    if set_default:
+        keys += [ENDPOINT + document.endpoint_name for document in documents if isinstance(document, Deployment)]
+    for key in keys:
         is_identity = key.startswith((COMPUTE, DATASTORE))
         is_allowed = caller.may_computes("PUT") if is_identity else caller.may_document("PUT", key)
         if not is_allowed:

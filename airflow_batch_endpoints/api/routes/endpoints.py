@@ -8,7 +8,15 @@ from fastapi import APIRouter, Query, Request, Response
 from pydantic import BaseModel, Field
 
 from airflow_batch_endpoints.api import examples
-from airflow_batch_endpoints.api.auth import NAME_PATTERN, LoggedIn, MayDeleteDocument, MayEditDocument, MayReadEndpoint
+from airflow_batch_endpoints.api.auth import (
+    NAME_PATTERN,
+    Caller,
+    LoggedIn,
+    MayDeleteDocument,
+    MayEditDocument,
+    MayReadEndpoint,
+    MayReadJobs,
+)
 from airflow_batch_endpoints.api.requests import Body, EndpointName, ExpectedDep, Limit, Offset, server_url, tagged
 from airflow_batch_endpoints.documents.endpoint import Endpoint as EndpointDocument
 from airflow_batch_endpoints.documents.validation import validate
@@ -35,13 +43,13 @@ def list_endpoints(
 ) -> Page[Endpoint]:
     """List the endpoints that the caller may read, by name, each with its deployments and the states of its newest jobs."""
     found = Documents(caller.actor).endpoints(allowed=caller.readable, contains=contains, limit=limit, offset=offset)
-    return found.model_copy(update={"items": [with_scoring_uri(request, endpoint) for endpoint in found.items]})
+    return found.model_copy(update={"items": [_as_seen(request, caller, endpoint) for endpoint in found.items]})
 
 
 @router.get("/{endpoint}")
 def get_endpoint(caller: MayReadEndpoint, request: Request, response: Response, endpoint: EndpointName) -> Endpoint:
     """Return an endpoint, with its deployments and the states of its newest jobs."""
-    return with_scoring_uri(request, tagged(response, Documents(caller.actor).endpoint(endpoint)))
+    return _as_seen(request, caller, tagged(response, Documents(caller.actor).endpoint(endpoint)))
 
 
 @router.put(
@@ -62,7 +70,7 @@ def put_endpoint(
     require_name(document.name, endpoint, "name")
     documents = Documents(caller.actor)
     applied = documents.put(document, expected=expected)
-    return with_scoring_uri(request, tagged(response, documents.endpoint(endpoint), applied))
+    return _as_seen(request, caller, tagged(response, documents.endpoint(endpoint), applied))
 
 
 @router.delete("/{endpoint}", status_code=204)
@@ -83,12 +91,12 @@ def set_default(
     """Choose the deployment that invocations get which name none. Running jobs are not touched."""
     documents = Documents(caller.actor)
     documents.set_default(endpoint, body.deployment, expected=expected)
-    return with_scoring_uri(request, tagged(response, documents.endpoint(endpoint)))
+    return _as_seen(request, caller, tagged(response, documents.endpoint(endpoint)))
 
 
 @router.get("/{endpoint}/statistics")
 def get_statistics(
-    caller: MayReadEndpoint,
+    caller: MayReadJobs,
     endpoint: EndpointName,
     days: Annotated[int, Query(ge=1, le=MAX_DAYS, description="How many days back.")] = 30,
 ) -> Statistics:
@@ -96,9 +104,12 @@ def get_statistics(
     return statistics_of([endpoint], days=days)[endpoint]
 
 
-def with_scoring_uri(request: Request, endpoint: Endpoint) -> Endpoint:
-    """Return an endpoint with the address that invocations go to, as the caller reaches it."""
-    return endpoint.model_copy(update={"scoring_uri": f"{base_url(request)}/v1/endpoints/{endpoint.name}/jobs"})
+def _as_seen(request: Request, caller: Caller, endpoint: Endpoint) -> Endpoint:
+    """Return an endpoint with the address that invocations go to, as the caller reaches it, and no jobs that they may not read."""
+    facts: dict[str, Any] = {"scoring_uri": f"{base_url(request)}/v1/endpoints/{endpoint.name}/jobs"}
+    if endpoint.recent_jobs and not caller.may_read_jobs(endpoint.name):
+        facts["recent_jobs"] = []
+    return endpoint.model_copy(update=facts)
 
 
 def base_url(request: Request) -> str:

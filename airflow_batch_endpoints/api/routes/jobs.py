@@ -150,7 +150,7 @@ def list_jobs(
     limit: Limit = 25,
     offset: Offset = 0,
 ) -> Page[JobResource]:
-    """List jobs of all endpoints that the caller may read, newest first, also of deleted endpoints."""
+    """List jobs of all endpoints whose jobs the caller may read, newest first, also of deleted endpoints."""
     wanted = JobFilter(
         endpoints=endpoint,
         deployment=deployment,
@@ -159,7 +159,7 @@ def list_jobs(
         created_from=created_from,
         created_before=created_before,
     )
-    return _page(Jobs(caller.actor).list(wanted, allowed=caller.readable, limit=limit, offset=offset))
+    return _page(Jobs(caller.actor).list(wanted, allowed=caller.with_readable_jobs, limit=limit, offset=offset))
 
 
 @router.get("/endpoints/{endpoint}/jobs")

@@ -38,7 +38,7 @@ def _rights(caller: Caller, endpoint: str) -> EndpointRights:
     key = f"{ENDPOINT}{endpoint}"
     return EndpointRights(
         may_read=caller.may_dag("GET", endpoint),
-        may_read_jobs=caller.may_dag("GET", endpoint, DagAccessEntity.RUN),
+        may_read_jobs=caller.may_read_jobs(endpoint),
         may_invoke=caller.may_dag("POST", endpoint, DagAccessEntity.RUN),
         may_cancel=caller.may_dag("PUT", endpoint, DagAccessEntity.RUN),
         may_read_documents=caller.may_document("GET", key),
@@ -52,5 +52,5 @@ def get_statistics(
     endpoint: Annotated[list[_Name], Query(max_length=200, description="Of these endpoints.")],
     days: Annotated[int, Query(ge=1, le=MAX_DAYS, description="How many days back.")] = 30,
 ) -> dict[str, Statistics]:
-    """Return what the jobs of several endpoints came to, day by day; of those that the caller may read."""
-    return statistics_of(caller.readable(set(endpoint)), days=days)
+    """Return what the jobs of several endpoints came to, day by day; of those whose jobs the caller may read."""
+    return statistics_of(caller.with_readable_jobs(set(endpoint)), days=days)

@@ -96,7 +96,7 @@ def list_jobs(
 ) -> dict[str, Any]:
     """List the jobs that the caller may see, newest first. None is archived."""
     jobs = Jobs(caller.actor)
-    readable = caller.readable(jobs.endpoints()) if view.lower() != "archivedonly" else set()
+    readable = caller.with_readable_jobs(jobs.endpoints()) if view.lower() != "archivedonly" else set()
     found = jobs.list(JobFilter(endpoints=readable), limit=PAGE, offset=skip)
     return paged(request, found, [_resource(request, workspace, job) for job in found.items])
 

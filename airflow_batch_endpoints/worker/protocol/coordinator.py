@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from airflow_batch_endpoints.exceptions import BatchEndpointsError, ModelError, StoppedError, ThresholdExceededError
+from airflow_batch_endpoints.exceptions import (
+    BatchEndpointsError,
+    InfrastructureError,
+    ModelError,
+    StoppedError,
+    ThresholdExceededError,
+)
 from airflow_batch_endpoints.jobs.threshold import IGNORE_FAILURES, is_threshold_exceeded
 from airflow_batch_endpoints.planning.items import Item, Shard
 from airflow_batch_endpoints.worker.ledger import Heartbeat, Ledger, ProcessIdentity, Stop
 from airflow_batch_endpoints.worker.protocol.hand import InHand
-from airflow_batch_endpoints.worker.protocol.rules import DEATHS_TO_CONDEMN, Clock, Rules
+from airflow_batch_endpoints.worker.protocol.rules import ATTEMPTS_AT_OUTAGES, DEATHS_TO_CONDEMN, Clock, Rules
 from airflow_batch_endpoints.worker.protocol.shards import Shards
 from airflow_batch_endpoints.worker.slots.events import (
     Died,
@@ -43,6 +50,10 @@ class Slots(Protocol):
 
     def submit(self, slot: int, work: ScoreWork | SealWork) -> None:
         """Give work to an idle slot; its end is an event."""
+        ...
+
+    def is_frozen(self, slot: int) -> bool:
+        """Tell whether somebody has stopped a slot's process, so that it cannot go on."""
         ...
 
     def kill(self, slot: int) -> None:
@@ -125,16 +136,21 @@ class Coordinator:
         :raises StoppedError: after :meth:`request_stop`; every claim is released.
         :raises ThresholdExceededError: too many items failed, here or elsewhere.
         :raises ModelError: the model or script cannot be loaded, here or elsewhere.
+        :raises InfrastructureError: the store of the job, or that of its inputs, does not answer.
         """
         try:
             self._begin()
             while not self._is_finished():
                 self._step()
-        except BatchEndpointsError as error:
-            if not error.retryable:
+        except InfrastructureError:
+            # What we had in hand is free for others at once, if the store takes our word for it.
+            with contextlib.suppress(InfrastructureError):
                 self._leave("stopped")
-                if not isinstance(error, StoppedError):
-                    self._ledger.stop(Stop.of(error))
+            raise
+        except BatchEndpointsError as error:
+            self._leave("stopped")
+            if not isinstance(error, StoppedError):
+                self._ledger.stop(Stop.of(error))
             raise
         self._leave("finished")
         return self.progress
@@ -214,7 +230,7 @@ class Coordinator:
                 ScoreWork(hand.shard.number, hand.batch.mini_batch, hand.batch.items, hand.attempts_at(hand.batch)),
             )
             return
-        hand.batch = hand.deadline = None
+        hand.batch, hand.deadline = None, self._clock.monotonic() + self._rules.timeout
         if hand.alone:
             self._beat()  # whatever ends us from here on, no item is to blame
         self._slots.submit(slot, hand.seal())
@@ -258,8 +274,12 @@ class Coordinator:
     def _failed(self, hand: InHand, failure: Failure) -> None:
         if hand.batch is None:
             hand.seal_failed(failure.summary)
-        else:
-            hand.fail(failure, self._rules.max_retries)
+            return
+        is_outage = failure.error_type == InfrastructureError.__name__ and hand.attempt < ATTEMPTS_AT_OUTAGES
+        if is_outage and hand.batch.tries >= self._rules.max_retries:
+            # Every item would fail now. Later, here or elsewhere, most will not; those that still do are to blame.
+            raise InfrastructureError(failure.message)
+        hand.fail(failure, self._rules.max_retries)
 
     def _died(self, slot: int, hand: InHand, reason: str) -> None:
         if hand.batch is None:
@@ -287,9 +307,15 @@ class Coordinator:
         for slot, hand in list(self._in_hand.items()):
             if hand.deadline is None or now < hand.deadline:
                 continue
+            is_frozen = self._slots.is_frozen(slot)
+            if hand.batch is None and not is_frozen:
+                hand.deadline = now + self._rules.timeout  # storing takes as long as it takes
+                continue
             self._slots.kill(slot)
             hand.deadline = None
-            if hand.is_started:
+            if is_frozen:
+                self._died(slot, hand, "was stopped by somebody until its time was up")
+            elif hand.is_started:
                 limit = f"retry_settings.timeout = {self._rules.timeout:g} s"
                 self._failed(hand, Failure("TimeoutError", f"run() took longer than {limit}"))
             else:

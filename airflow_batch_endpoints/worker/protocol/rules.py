@@ -7,6 +7,8 @@ from typing import Protocol
 
 DEATHS_TO_CONDEMN = 3
 """An item becomes a dead letter when it has killed its process this often with nothing else in it."""
+ATTEMPTS_AT_OUTAGES = 3
+"""An item that cannot be fetched is a dead letter at this attempt at its shard; before, the store is to blame."""
 SHORTEST_PAUSE = 0.05
 """Seconds per instance before the second look at what the others do."""
 

@@ -191,7 +191,7 @@ class Shards:
         """
         for shard in list(self._inherited):
             attempt = self._attempts.get(shard)
-            if shard in self.committed or attempt is None:
+            if shard in self.committed or shard in mine or attempt is None:
                 self._inherited.remove(shard)
                 continue
             fate = self._fate_of_owner(shard, attempt, now)

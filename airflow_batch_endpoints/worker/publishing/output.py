@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Sequence
 from typing import Any
 
@@ -18,6 +19,7 @@ from airflow_batch_endpoints.worker.publishing.hashing import hashing
 from airflow_batch_endpoints.worker.publishing.parts import copy
 from airflow_batch_endpoints.worker.publishing.writers import open_writer
 
+_PART = re.compile(r"part-\d{5,}\.parquet")
 SUMMARY_COLUMNS = pa.schema(
     [("shard", pa.int64()), ("items", pa.int64()), ("succeeded", pa.int64()), ("failed", pa.int64())]
 )
@@ -43,7 +45,7 @@ def write_dataset(store: Store, spec: JobSpec, commits: Sequence[Commit]) -> lis
     for commit in commits:
         if commit.part is None or commit.rows == 0:
             continue
-        name = f"{spec.settings.output_file_name}part-{commit.shard:05d}.parquet"
+        name = _part_name(spec, commit.shard)
         if commit.part.endswith(".parquet") and schemas.unify(map(schemas.decode, commit.schemas)).equals(schema):
             copy(store, commit.part, name)
             files.append({"name": name, "rows": commit.rows, "bytes": commit.bytes, "sha256": commit.sha256})
@@ -54,10 +56,15 @@ def write_dataset(store: Store, spec: JobSpec, commits: Sequence[Commit]) -> lis
         files.append(file.described(name, commit.rows))
     # What a publication of another job left that was interrupted while it was replaced must not be read as ours.
     ours = {file["name"] for file in files}
-    for name in store.list(spec.settings.output_file_name.rstrip("/")):
-        if name not in ours:
+    folder = spec.settings.output_file_name
+    for name in store.list(folder.rstrip("/")):
+        if name not in ours and _PART.fullmatch(name.removeprefix(folder)):
             store.delete(name)
     return files
+
+
+def _part_name(spec: JobSpec, shard: int) -> str:
+    return f"{spec.settings.output_file_name}part-{shard:05d}.parquet"
 
 
 def write_rows(store: Store, spec: JobSpec, commits: Sequence[Commit]) -> dict[str, Any]:

@@ -8,8 +8,10 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
+from airflow_batch_endpoints.exceptions import InfrastructureError
 from airflow_batch_endpoints.planning.items import Item
 from airflow_batch_endpoints.storage.uris import is_local, local_path
+from airflow_batch_endpoints.worker.scoring.base import ScoringError
 
 
 @contextmanager
@@ -36,7 +38,11 @@ def _fetch(item: Item, folder: Path, allowed: Sequence[str]) -> Path:
     if item.uri.startswith(("http://", "https://")):
         from airflow_batch_endpoints.storage.http import download
 
-        download(item.uri, path, allowed)
+        try:
+            download(item.uri, path, allowed)
+        except InfrastructureError as error:
+            # Any URL may be one of another server; that it does not answer is the matter of this item.
+            raise ScoringError(str(error)) from error
         return path
     from airflow_batch_endpoints.storage.remote import file_system
     from airflow_batch_endpoints.storage.retries import retrying

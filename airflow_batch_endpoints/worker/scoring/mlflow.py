@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -11,7 +12,7 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 
-from airflow_batch_endpoints.exceptions import ModelError
+from airflow_batch_endpoints.exceptions import InfrastructureError, ModelError
 from airflow_batch_endpoints.jobs.spec import JobSpec
 from airflow_batch_endpoints.planning.items import Item
 from airflow_batch_endpoints.storage.uris import shown_path
@@ -24,6 +25,8 @@ from airflow_batch_endpoints.worker.scoring.frames import PREDICTION
 log = logging.getLogger(__name__)
 
 FILE_NAME, ROW = "file_name", "row"
+_OUTAGES = {errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.ECONNRESET, errno.EHOSTUNREACH, errno.ENETUNREACH}
+"""What a file system of the network says when it is the network that fails, not the file."""
 
 
 class MlflowScorer:
@@ -80,7 +83,9 @@ class MlflowScorer:
             for item in items:
                 try:
                     read.append((item, self._read(item, path_of.get(item.number))))
-                except (OSError, ValueError, TypeError, KeyError, MemoryError, pa.ArrowException) as error:
+                except (OSError, ValueError, TypeError, KeyError, pa.ArrowException) as error:
+                    if getattr(error, "errno", None) in _OUTAGES:
+                        raise InfrastructureError(f"{item.label} cannot be read: {error}") from error
                     failures.append(ItemFailure.of(item, error))
         if not sum(part.num_rows for _, part in read):
             return ScoredBatch(None, failures)

@@ -28,7 +28,7 @@ from typing import Any
 
 from airflow_batch_endpoints.worker import memory
 from airflow_batch_endpoints.worker.output import OutputBudget, OutputPipe
-from airflow_batch_endpoints.worker.processes import ending
+from airflow_batch_endpoints.worker.processes import ending, is_frozen
 from airflow_batch_endpoints.worker.scoring.base import ScriptCall
 from airflow_batch_endpoints.worker.slots.channel import Channel
 from airflow_batch_endpoints.worker.slots.events import (
@@ -133,6 +133,11 @@ class SlotPool:
         # It may be dead already; then its closed socket tells, with the reason.
         with contextlib.suppress(OSError):
             process.channel.send(_message(work))
+
+    def is_frozen(self, slot: int) -> bool:
+        """Tell whether somebody has stopped a slot's process."""
+        process = self._slots.get(slot)
+        return process is not None and is_frozen(process.pid)
 
     def kill(self, slot: int) -> None:
         """End a slot's process."""

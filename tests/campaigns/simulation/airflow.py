@@ -199,6 +199,8 @@ class Job:
                 process.request_stop()
             elif hit.kind == "kill-slot" and slots is not None:
                 slots.kill_from_outside(step % slots.count)
+            elif hit.kind == "freeze-slot" and slots is not None:
+                slots.freeze_from_outside(step % slots.count)
             elif hit.kind in ("kill", "pause"):
                 if slots is not None:
                     # Whatever ran alone here may be blamed for it.

@@ -80,6 +80,9 @@ class _Slot:
             self._event = Scored(slot, stream=None, schema=None, rows=1)
             self._due = self._process.world.now + self._seconds[work.shard]
 
+    def is_frozen(self, slot: int) -> bool:
+        return False
+
     def kill(self, slot: int) -> None:
         self._event = None
 

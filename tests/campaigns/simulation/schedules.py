@@ -18,7 +18,8 @@ class Hit:
     """In the order of their starts, over the whole life of the job."""
     step: int
     kind: str
-    """``kill``, ``terminate`` (SIGTERM), ``pause`` (silent for longer than a lease, then it goes on), ``kill-slot``."""
+    """``kill``, ``terminate`` (SIGTERM), ``pause`` (silent for longer than a lease, then it goes on), ``kill-slot``,
+    ``freeze-slot``."""
 
 
 @dataclass(frozen=True)
@@ -67,7 +68,7 @@ def draw(seed: int) -> Schedule:
         Hit(
             process=min(dice.randint(0, 9), dice.randint(0, 9)),
             step=dice.randint(1, dice.choice([10, 40, 120])),
-            kind=dice.choice(["kill", "kill", "terminate", "pause", "pause", "kill-slot"]),
+            kind=dice.choice(["kill", "kill", "terminate", "pause", "pause", "kill-slot", "freeze-slot"]),
         )
         for _ in range(dice.choice([0, 1, 1, 2, 3, 5]))
     )

@@ -76,13 +76,18 @@ class SimulatedSlots:
         """Slot -> the items that it runs now."""
         self._events: list[Event] = []
         self._is_waited_for = False
+        self._frozen: set[int] = set()
 
     def submit(self, slot: int, work: ScoreWork | SealWork) -> None:
         assert slot not in self._busy, "a slot does one thing at a time"
         body = self._seal if isinstance(work, SealWork) else self._score
         self._busy[slot] = self._process.fork(lambda: body(slot, work))  # type: ignore[arg-type]
 
+    def is_frozen(self, slot: int) -> bool:
+        return slot in self._frozen
+
     def kill(self, slot: int) -> None:
+        self._frozen.discard(slot)
         self._started.discard(slot)
         self.in_run.pop(slot, None)
         task = self._busy.pop(slot, None)
@@ -98,6 +103,13 @@ class SimulatedSlots:
             self._started.discard(slot)
             self._tell(Died(slot, "was killed by SIGKILL"))
             task.kill()
+
+    def freeze_from_outside(self, slot: int) -> None:
+        """What ``SIGSTOP`` does to a slot at work: nobody hears of it."""
+        if slot in self._busy and slot in self._started:
+            self._model.deaths_in_slot.update(self.in_run.get(slot, ()))
+            self._busy[slot].kill()
+            self._frozen.add(slot)
 
     def wait(self, seconds: float) -> Sequence[Event]:
         self._process.step()

@@ -4,7 +4,10 @@ from typing import Any
 
 import pytest
 from airflow.sdk import DAG, TriggerRule
-from airflow.sdk.definitions._internal.dag_parsing_context import _airflow_parsing_context_manager
+from airflow.sdk.definitions._internal.dag_parsing_context import (
+    _AIRFLOW_PARSING_CONTEXT_DAG_ID,
+    _AIRFLOW_PARSING_CONTEXT_TASK_ID,
+)
 
 from airflow_batch_endpoints.dags.endpoint_dag import endpoint_dag
 from airflow_batch_endpoints.dags.endpoints import build
@@ -74,12 +77,13 @@ def test_publish_runs_whatever_was_skipped(dag: DAG) -> None:
     assert set(rules.values()) == {TriggerRule.ALL_SUCCESS}
 
 
-def test_a_task_process_builds_its_task_from_its_id_alone(dag: DAG) -> None:
+def test_a_task_process_builds_its_task_from_its_id_alone(dag: DAG, monkeypatch: pytest.MonkeyPatch) -> None:
     """No registry is asked: there is none in this process."""
+    monkeypatch.setenv(_AIRFLOW_PARSING_CONTEXT_DAG_ID, "batch_endpoint.e")
     for task in dag.task_ids:
-        with _airflow_parsing_context_manager(dag_id="batch_endpoint.e", task_id=task):
-            namespace: dict[str, Any] = {}
-            build(namespace)
+        monkeypatch.setenv(_AIRFLOW_PARSING_CONTEXT_TASK_ID, task)
+        namespace: dict[str, Any] = {}
+        build(namespace)
         (found,) = namespace.values()
         assert set(found.task_ids) <= set(dag.task_ids)
         mine, whole = found.get_task(task), dag.get_task(task)

@@ -11,7 +11,7 @@ import pytest
 
 from airflow_batch_endpoints.config import Settings
 from airflow_batch_endpoints.documents.loading import loads
-from airflow_batch_endpoints.exceptions import ConflictError, InfrastructureError, UserError
+from airflow_batch_endpoints.exceptions import BatchEndpointsError, ConflictError, InfrastructureError, UserError
 from airflow_batch_endpoints.registry import applying, models, outputs
 from airflow_batch_endpoints.registry.registry import Registry
 from airflow_batch_endpoints.registry.store import MemoryStore
@@ -95,3 +95,19 @@ def test_the_rules_of_versions(
 def test_what_is_no_answer() -> None:
     with pytest.raises(InfrastructureError, match="model 'm': MLflow cannot register it: no route to host"):
         models.read("m", 1, "", "Traceback\nno route to host\n")
+
+
+@pytest.mark.parametrize(
+    ("code", "out", "err"),
+    [
+        (1, {"error": "API request to http://user:p@ss@mlflow:5000/api failed"}, ""),
+        (0, {"refused": "http://user:p@ss@mlflow:5000 does not want it"}, ""),
+        (0, {"conflict": "version 1 is another one, from https://user:p@ss@mlflow/1"}, ""),
+        (1, None, "Traceback\nHTTPError: 401 for url: http://user:p@ss@mlflow:5000/api\n"),
+    ],
+)
+def test_the_password_of_mlflow_is_not_told(code: int, out: dict[str, str] | None, err: str) -> None:
+    with pytest.raises(BatchEndpointsError, match="://mlflow") as told:
+        models.read("m", code, json.dumps(out) if out else "", err)
+    assert "@" not in str(told.value)
+    assert "user" not in str(told.value)

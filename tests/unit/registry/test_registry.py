@@ -143,6 +143,39 @@ def test_a_writer_who_has_looked_is_told_that_it_changed() -> None:
     assert registry.endpoint("flights").document.tags == {"theirs": "0"}  # type: ignore[attr-defined]
 
 
+class Overtaken(MemoryStore):
+    """Somebody else writes once, after a change was decided and before it is written."""
+
+    overtake: Callable[[], object] | None = None
+
+    def get(self, key: str) -> str | None:
+        if key == INDEX and self.overtake is not None:
+            overtake, self.overtake = self.overtake, None
+            overtake()
+        return super().get(key)
+
+
+def test_a_default_is_never_a_deployment_that_is_gone() -> None:
+    store = Overtaken()
+    ours, theirs = Registry(store), Registry(store)
+    ours.apply([doc(**ENDPOINT), doc(**DEPLOYMENT), doc(**{**DEPLOYMENT, "name": "other"})])
+    store.overtake = lambda: theirs.delete_deployment("flights", "main")
+    with pytest.raises(NotFoundError, match="no deployment 'main' of endpoint 'flights'; there is: other"):
+        ours.set_default("flights", "main")
+    assert ours.endpoint("flights").document.defaults.deployment_name is None  # type: ignore[attr-defined]
+    store.overtake = lambda: theirs.set_default("flights", "other")
+    with pytest.raises(ConflictError, match="'other' is the default"):
+        ours.delete_deployment("flights", "other")
+    assert ours.deployment_names("flights") == ["other"]
+
+
+def test_a_deployment_whose_endpoint_is_gone_can_be_deleted(registry: Registry) -> None:
+    registry.apply([doc(**ENDPOINT), doc(**DEPLOYMENT)])
+    registry._store.write({"batch_endpoints.endpoint.flights": None}, {})
+    registry.delete_deployment("flights", "main")
+    assert registry._store.keys("batch_endpoints.deployment.") == []
+
+
 def test_a_change_that_loses_every_race_is_a_conflict(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("airflow_batch_endpoints.registry.registry.RACES", 2)
     store = Raced()
@@ -159,6 +192,71 @@ def test_one_broken_value_is_one_sentence(registry: Registry) -> None:
         with pytest.raises(DocumentError, match=r"Variable batch_endpoints\.endpoint\.broken"):
             registry.endpoint("broken")
     assert registry.endpoint_names() == ["broken", "flights"]
+
+
+UNREADABLE = json.dumps({"document": {"name": "old", "endpoint_name": "flights", "type": "model", "surprise": 1}})
+
+
+def test_what_cannot_be_read_can_be_deleted_and_mended(registry: Registry) -> None:
+    def spoil(key: str) -> None:
+        registry._store.write({f"batch_endpoints.{key}": UNREADABLE}, {})
+
+    documents = [
+        doc(**ENDPOINT), doc(**DEPLOYMENT), doc(**{**DEPLOYMENT, "name": "old"}), doc(name="pool", type="local"),
+        doc(name="lake", type="uri", uri="s3://lake"), doc(name="heart", type="uri_folder", path="s3://lake/heart"),
+    ]  # fmt: skip
+    registry.apply(documents)
+    keys = ("deployment.flights.old", "compute.pool", "datastore.lake", "data.heart:1", "endpoint.flights")
+    for key in keys[:3]:
+        spoil(key)
+        assert "updated" in [what for what, _ in registry.apply(documents)], "applied again, it is mended"
+    for key in keys:
+        spoil(key)
+    with pytest.raises(DocumentError, match=r"endpoint\.flights"):
+        registry.delete_deployment("flights", "old")  # Which may be the default.
+    registry.delete_compute("pool")
+    registry.delete_datastore("lake")
+    registry.delete_asset("data", "heart", "1")
+    registry.apply([doc(**ENDPOINT)])
+    registry.delete_deployment("flights", "old")
+    assert registry.deployment_names("flights") == ["main"]
+    spoil("endpoint.flights")
+    registry.delete_endpoint("flights")
+    assert registry._store.keys("batch_endpoints.") == [INDEX]
+    for delete in (registry.delete_compute, registry.delete_datastore, registry.delete_endpoint):
+        with pytest.raises(NotFoundError, match="there is no .* 'ghost'"):
+            delete("ghost")
+
+
+def test_a_document_that_cannot_be_read_keeps_none_of_the_others_from_changing(
+    registry: Registry, caplog: pytest.LogCaptureFixture
+) -> None:
+    registry.apply([
+        doc(**ENDPOINT), doc(**DEPLOYMENT, compute="used"), doc(**{**DEPLOYMENT, "name": "old"}, compute="pool"),
+        doc(name="pool", type="local"), doc(name="used", type="local"), doc(name="lake", type="uri", uri="s3://lake"),
+        doc(name="heart", type="uri_folder", path="s3://lake/heart"), doc(name="env", image="python:3.12"),
+    ])  # fmt: skip
+    broken = ("deployment.flights.old", "data.heart:1")
+    registry._store.write({f"batch_endpoints.{key}": UNREADABLE for key in broken}, {})
+    assert [what for what, _ in registry.apply([doc(**DEPLOYMENT, compute="used", description="new")])] == ["updated"]
+    index = json.loads(str(registry._store.get(INDEX)))["flights"]["deployments"]
+    assert {name: entry["description"] for name, entry in index.items()} == {"main": "new"}
+    assert "deployment 'old' is missing in the DAG of endpoint 'flights'" in caplog.text
+    registry.set_default("flights", "main")
+
+    with pytest.raises(ConflictError, match="compute 'used' is used by deployment flights/main; change"):
+        registry.delete_compute("used")
+    caplog.clear()
+    registry.delete_compute("pool")
+    registry.delete_datastore("lake")
+    registry.delete_asset("environment", "env", "1")
+    # Whether it was used is not known, and that is said.
+    for what in ("compute 'pool'", "data store 'lake'", "environment env:1"):
+        for who in ("deployment flights/old", "data heart:1"):
+            assert f"whether {who} uses {what} is not known" in caplog.text
+    # Mending it asks for what it names.
+    with pytest.raises(DocumentError, match="no compute 'pool'"):
+        registry.apply([doc(**{**DEPLOYMENT, "name": "old"}, compute="pool")])
 
 
 @pytest.mark.parametrize("check", contract.CHECKS, ids=lambda check: check.__name__)

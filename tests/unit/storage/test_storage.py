@@ -29,6 +29,10 @@ from airflow_batch_endpoints.storage.uris import join, local_path, normalise
         ("s3://bucket/a//b/../c/", "s3://bucket/a/c"),
         ("s3://bucket/../../etc", "s3://bucket/etc"),
         ("HTTP://Host.Example/x?sig=1", "http://host.example/x?sig=1"),
+        # Nothing leads elsewhere here: names of objects in interfaces over HTTP, a dot within a name, an object of that name.
+        ("https://host.example/o/a%2Fb.csv?alt=media", "https://host.example/o/a%2Fb.csv?alt=media"),
+        ("https://host.example/a%2ecsv?at=/%2e%2e/", "https://host.example/a%2ecsv?at=/%2e%2e/"),
+        ("s3://bucket/a/%2e%2e/b", "s3://bucket/a/%2e%2e/b"),
     ],
 )
 def test_one_way_to_write_a_uri(uri: str, normal: str) -> None:
@@ -49,6 +53,12 @@ def test_one_way_to_write_a_uri(uri: str, normal: str) -> None:
         "s3:///x",
         "x" * 5000,
         "file:///a%00b",
+        "https://host.example/a/%2e%2e/b",
+        "https://host.example/a/%2E./b",
+        "https://host.example/a/%2e/b",
+        "https://host.example/a/x%2f..%2f..%2fb",
+        "https://host.example/a/..%5Cb",
+        "https://host.example/a/..\\b",
     ],
 )
 def test_what_is_no_uri(uri: str) -> None:
@@ -146,13 +156,16 @@ def server() -> Iterator[str]:
             elif self.path == "/inside":
                 self.send_response(302)
                 self.send_header("Location", "/data/x.csv")
-            elif self.path == "/data/x.csv":
+            elif self.path == "/data/out":
+                self.send_response(302)
+                self.send_header("Location", "/data/%2e%2e/private/x.csv")
+            elif self.path in ("/data/x.csv", "/private/x.csv"):
                 self.send_response(200)
                 self.send_header("Content-Length", "4")
             else:
                 self.send_response(404)
             self.end_headers()
-            if self.path == "/data/x.csv" and self.command == "GET":
+            if self.path.endswith("/x.csv") and self.command == "GET":
                 self.wfile.write(b"a\n1\n")
 
         do_HEAD = do_GET
@@ -176,6 +189,9 @@ def test_http_goes_no_further_than_allowed(server: str, tmp_path: Path) -> None:
     assert (tmp_path / "x").read_text() == "a\n1\n"
     with pytest.raises(ReachError, match="redirects to"):
         download(f"{server}/away", tmp_path / "y", allowed)
+    with pytest.raises(UserError, match=r"redirect: .* hides '\.' or '\.\.'"):
+        download(f"{server}/data/out", tmp_path / "y", [f"{server}/data"])
+    assert not (tmp_path / "y").exists()
     with pytest.raises(ReachError, match="private"):
         download(f"{server}/data/x.csv", tmp_path / "y", ["http://example.org"])
     with pytest.raises(ReachError, match="private"):

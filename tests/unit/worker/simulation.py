@@ -95,7 +95,8 @@ class World:
     store: MemoryStore = field(default_factory=MemoryStore)
     clock: VirtualClock = field(default_factory=VirtualClock)
     behaviour: dict[int, str] = field(default_factory=dict)
-    """Item -> ``ok`` (default), ``raise``, ``die`` (its slot), ``hang``, ``crash`` (the whole instance)."""
+    """Item -> ``ok`` (default), ``raise``, ``die`` (its slot), ``hang``, ``freeze``, ``outage`` (it cannot be
+    fetched), ``crash`` (the whole instance)."""
     runs: list[tuple[int, ...]] = field(default_factory=list)
     sealed: dict[str, list[int]] = field(default_factory=dict)
     waits: int = 0
@@ -108,13 +109,21 @@ class SimulatedSlots:
         self._work: dict[int, ScoreWork | SealWork] = {}
         self._init_failures = init_failures
         self.killed: list[int] = []
+        self.freezes_in_seals = 0
 
     def submit(self, slot: int, work: ScoreWork | SealWork) -> None:
         assert slot not in self._work, "a slot does one thing at a time"
         self._work[slot] = work
 
+    def is_frozen(self, slot: int) -> bool:
+        work = self._work.get(slot)
+        if isinstance(work, SealWork):
+            return self.freezes_in_seals > 0
+        return work is not None and any(self._does(item.number) == "freeze" for item in work.items)
+
     def kill(self, slot: int) -> None:
-        self._work.pop(slot, None)
+        if isinstance(self._work.pop(slot, None), SealWork):
+            self.freezes_in_seals -= 1
         self.killed.append(slot)
 
     def wait(self, seconds: float) -> Sequence[Event]:
@@ -122,6 +131,8 @@ class SimulatedSlots:
         assert self._world.waits < 3_000, "the protocol goes round in circles"
         for slot, work in list(self._work.items()):
             if isinstance(work, SealWork):
+                if self.freezes_in_seals:
+                    continue
                 del self._work[slot]
                 return [self._seal(slot, work)]
             events = self._score(slot, work)
@@ -138,17 +149,22 @@ class SimulatedSlots:
             return [InitFailed(slot, Failure("ValueError", "no model"))]
         items = tuple(item.number for item in work.items)
         self._world.runs.append(items)
-        does = {self._world.behaviour.get(item, "ok") for item in items}
+        does = {self._does(item) for item in items}
         if "crash" in does:
             raise Crash
         if "die" in does:
             return [Started(slot), Died(slot, "was killed by SIGSEGV")]
-        if "hang" in does:
+        if does & {"hang", "freeze"}:
             return []
+        if "outage" in does:
+            return [Started(slot), Failed(slot, Failure("InfrastructureError", "the store of the input is away"))]
         if "raise" in does:
             return [Started(slot), Failed(slot, Failure("ValueError", "bad item"))]
         stream = ",".join(map(str, items))
         return [Started(slot), Scored(slot, stream=stream, schema="s", rows=len(items))]
+
+    def _does(self, item: int) -> str:
+        return self._world.behaviour.get(item, "ok")
 
     def _seal(self, slot: int, work: SealWork) -> Sealed:
         part = f"part-{len(self._world.sealed)}"

@@ -95,6 +95,21 @@ def test_a_hanging_run_is_killed_at_its_timeout() -> None:
     assert world.clock.now - before >= 60
 
 
+def test_a_slot_that_somebody_froze_costs_no_item_its_tries() -> None:
+    plan, world = SimulatedPlan([[2]]), World(behaviour={0: "freeze", 1: "raise"})
+
+    class Thawing(SimulatedSlots):
+        def kill(self, slot: int) -> None:
+            super().kill(slot)
+            world.behaviour.pop(0, None)
+
+    slots = Thawing(world, 1)
+    slots.freezes_in_seals = 2
+    coordinator(world, plan, max_retries=0, slots=slots).run()
+    assert slots.killed == [0, 0, 0]
+    assert_nothing_lost_nothing_twice(world, plan, {1})
+
+
 def test_an_item_that_kills_its_slot_is_condemned_after_three_deaths_alone() -> None:
     plan, world = SimulatedPlan([[2]]), World(behaviour={1: "die"})
     coordinator(world, plan, max_retries=0, slots=SimulatedSlots(world, 1)).run()
@@ -237,6 +252,28 @@ def test_a_store_that_fails_is_infrastructure_and_leaves_no_order_to_stop() -> N
     with pytest.raises(InfrastructureError):
         coordinator(world, plan).run()
     assert not any("stop-" in key for key in world.store.objects)
+
+
+def test_inputs_that_cannot_be_fetched_end_the_instance_and_only_in_the_end_the_item() -> None:
+    plan, world = SimulatedPlan([[3], [1]]), World(behaviour={0: "outage"})
+    for incarnation in ("0-a", "0-b"):
+        with pytest.raises(InfrastructureError, match="the store of the input is away"):
+            coordinator(world, plan, incarnation=incarnation, slots=SimulatedSlots(world, 1)).run()
+        assert world.runs.count((0, 1, 2)) == 2  # its retry, and no bisection
+        world.runs.clear()
+    coordinator(world, plan, incarnation="0-c", slots=SimulatedSlots(world, 1)).run()
+    assert_nothing_lost_nothing_twice(world, plan, {0})
+
+
+def test_an_outage_of_the_inputs_costs_nothing_but_time() -> None:
+    plan, world = SimulatedPlan([[2]]), World(behaviour={0: "outage", 1: "outage"})
+    with pytest.raises(InfrastructureError):
+        coordinator(world, plan, incarnation="0-a", slots=SimulatedSlots(world, 1)).run()
+    world.behaviour.clear()
+    before = world.clock.now
+    coordinator(world, plan, incarnation="1-b", instance=1, instances=2, slots=SimulatedSlots(world, 1)).run()
+    assert world.clock.now - before < 5.0  # what it had in hand is not waited for
+    assert_nothing_lost_nothing_twice(world, plan, set())
 
 
 def test_static_instances_do_their_own_shards_without_claims() -> None:

@@ -6,7 +6,7 @@ import { withoutNulls, yaml } from "../lib/yaml.js";
 import { Code, Confirm, Pager, Problem, Show } from "./basics.js";
 
 const PAGE = 20;
-const WORDS = { created: "created", updated: "changed", deleted: "deleted", found: "found changed: by a task or by hand" };
+const WORDS = { created: "created", updated: "changed", deleted: "deleted", found: "found changed: by a task or by hand", unreadable: "found changed so that it cannot be read" };
 const KINDS = { "+": "plus", "-": "minus", "@": "where" };
 
 /** A unified diff, its lines coloured and still marked by their signs. */
