@@ -59,7 +59,7 @@ def normalise(uri: str, *, what: str = "uri", base: Path | None = None) -> str:
     if scheme not in SCHEMES:
         raise UserError(f"{what}: {shown(uri)} has the scheme {scheme!r}; supported are {', '.join(SCHEMES)}")
     try:
-        parts = urlsplit(uri)
+        parts = _split(uri, scheme)
         has_credentials = "@" in parts.netloc and scheme not in ("abfs", "abfss")
     except ValueError as error:
         raise UserError(f"{what}: {shown(uri)} is not a URI: {error}") from None
@@ -73,6 +73,15 @@ def normalise(uri: str, *, what: str = "uri", base: Path | None = None) -> str:
             raise UserError(f"{what}: {shown(uri)} is not the URI of an absolute path")
         return _file_uri(os.path.normpath(path))
     return _remote_uri(parts, scheme, f"{what}: {shown(uri)}")
+
+
+def _split(uri: str, scheme: str) -> SplitResult:
+    """Split a URI. Only HTTP has queries and fragments: elsewhere their signs are some of a name's, or of a pattern's."""
+    if scheme.startswith("http"):
+        return urlsplit(uri)
+    rest = uri[len(scheme) + 1 :]
+    host, slash, path = rest[2:].partition("/") if rest.startswith("//") else ("", "", rest)
+    return SplitResult(scheme, host, slash + path, "", "")
 
 
 def _remote_uri(parts: SplitResult, scheme: str, what: str) -> str:

@@ -29,6 +29,14 @@ from airflow_batch_endpoints.storage.uris import join, local_path, normalise
         ("s3://bucket/a//b/../c/", "s3://bucket/a/c"),
         ("s3://bucket/../../etc", "s3://bucket/etc"),
         ("HTTP://Host.Example/x?sig=1", "http://host.example/x?sig=1"),
+        ("http://host.example/a/?sig=/../#top", "http://host.example/a?sig=/../"),
+        # Only HTTP has queries and fragments.
+        ("/a/?.csv", "file:///a/?.csv"),
+        ("file:///a/b?/#1/../c#2", "file:///a/b?/c%232"),
+        ("file:///a/b%3Fc%231", "file:///a/b?c%231"),
+        ("s3://bucket/a/?.csv", "s3://bucket/a/?.csv"),
+        ("gs://bucket/a#1/./b?c#2/", "gs://bucket/a#1/b?c#2"),
+        ("abfss://box@account.dfs.core.windows.net/a?/b", "abfss://box@account.dfs.core.windows.net/a?/b"),
         # Nothing leads elsewhere here: names of objects in interfaces over HTTP, a dot within a name, an object of that name.
         ("https://host.example/o/a%2Fb.csv?alt=media", "https://host.example/o/a%2Fb.csv?alt=media"),
         ("https://host.example/a%2ecsv?at=/%2e%2e/", "https://host.example/a%2ecsv?at=/%2e%2e/"),
@@ -48,6 +56,8 @@ def test_one_way_to_write_a_uri(uri: str, normal: str) -> None:
         "gopher://x/y",
         "s3://key:secret@bucket/x",
         "http://u:p@host/",
+        "s3://a?key:secret@bucket/x",
+        "s3:bucket/x",
         "file://host/x",
         "a\0b",
         "s3:///x",
@@ -69,6 +79,7 @@ def test_what_is_no_uri(uri: str) -> None:
 @given(st.binary(min_size=1, max_size=30).filter(lambda b: b"\0" not in b and b not in (b".", b"..") and b"/" not in b))
 def test_local_names_survive(name: bytes) -> None:
     uri = join("file:///root-of-all", os.fsdecode(name))
+    assert normalise(uri) == uri
     assert os.fsencode(local_path(uri)) == b"/root-of-all/" + name
 
 
