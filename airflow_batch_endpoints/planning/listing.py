@@ -24,7 +24,7 @@ import pyarrow.compute as pc
 from airflow_batch_endpoints.exceptions import InputError
 from airflow_batch_endpoints.planning.items import RowRange
 from airflow_batch_endpoints.storage.reach import check_reach, is_within
-from airflow_batch_endpoints.storage.uris import is_local, local_path, normalise, shown
+from airflow_batch_endpoints.storage.uris import is_local, local_path, normalise, shown, without_query
 
 log = logging.getLogger(__name__)
 
@@ -297,8 +297,9 @@ def _list_remote(uri: str, allowed: Sequence[str]) -> Listing:
 def _list_http(uri: str, allowed: Sequence[str]) -> Listing:
     from airflow_batch_endpoints.storage.http import size_of
 
-    base, _, name = uri.partition("?")[0].rpartition("/")
-    query = uri[len(base) + 1 + len(name) :]
-    listing = Listing(base)
-    listing.add(os.fsencode(name + query), size_of(uri, allowed))
+    plain = without_query(uri)
+    folder, _, name = plain.rpartition("/")
+    # The query goes with the root: names are published.
+    listing = Listing(folder + uri.removeprefix(plain))
+    listing.add(os.fsencode(name), size_of(uri, allowed))
     return listing

@@ -6,7 +6,7 @@ import os
 from collections.abc import Sequence
 
 from airflow_batch_endpoints.exceptions import ReachError
-from airflow_batch_endpoints.storage.uris import is_local, local_path, shown
+from airflow_batch_endpoints.storage.uris import is_local, local_path, shown, without_query
 
 
 def is_within(uri: str, prefix: str) -> bool:
@@ -22,7 +22,7 @@ def is_within(uri: str, prefix: str) -> bool:
         inside = os.path.realpath(path if os.path.lexists(path) else _before_glob(path))
         outside = os.path.realpath(local_path(prefix))
         return inside == outside or inside.startswith(outside.rstrip("/") + "/")
-    uri = uri.partition("?")[0] if uri.startswith("http") else uri
+    uri = without_query(uri)
     return uri == prefix or uri.startswith(prefix.rstrip("/") + "/")
 
 

@@ -10,7 +10,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from airflow_batch_endpoints.documents.sizes import Size
 from airflow_batch_endpoints.exceptions import InputError, ReachError, UserError
+from airflow_batch_endpoints.planning import plan as plans
+from airflow_batch_endpoints.planning.items import Item
+from airflow_batch_endpoints.planning.listing import list_input
 from airflow_batch_endpoints.planning.probe import creates_exclusively
 from airflow_batch_endpoints.storage import open_store
 from airflow_batch_endpoints.storage.http import download, size_of
@@ -18,6 +22,7 @@ from airflow_batch_endpoints.storage.local import LocalStore
 from airflow_batch_endpoints.storage.reach import check_reach, is_within
 from airflow_batch_endpoints.storage.store import Store
 from airflow_batch_endpoints.storage.uris import join, local_path, normalise
+from airflow_batch_endpoints.worker.scoring.fetching import local_files
 
 
 @pytest.mark.parametrize(
@@ -161,16 +166,19 @@ def test_only_one_of_many_creates(tmp_path: Path) -> None:
 def server() -> Iterator[str]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
+            self.path, _, query = self.path.partition("?")
             if self.path == "/away":
                 self.send_response(302)
                 self.send_header("Location", "http://169.254.169.254/latest")
+            elif self.path == "/signed/x.csv" and query != "sig=secret":
+                self.send_response(403)
             elif self.path == "/inside":
                 self.send_response(302)
                 self.send_header("Location", "/data/x.csv")
             elif self.path == "/data/out":
                 self.send_response(302)
                 self.send_header("Location", "/data/%2e%2e/private/x.csv")
-            elif self.path in ("/data/x.csv", "/private/x.csv"):
+            elif self.path in ("/data/x.csv", "/private/x.csv", "/signed/x.csv"):
                 self.send_response(200)
                 self.send_header("Content-Length", "4")
             else:
@@ -209,6 +217,35 @@ def test_http_goes_no_further_than_allowed(server: str, tmp_path: Path) -> None:
         download(f"{server.replace('127.0.0.1', 'localhost')}/data/x.csv", tmp_path / "y", ["http://example.org"])
     with pytest.raises(InputError, match="404"):
         download(f"{server}/missing", tmp_path / "y", allowed)
+
+
+def test_the_query_that_lets_one_in_is_in_no_name(server: str, tmp_path: Path) -> None:
+    uri = f"{server}/signed/x.csv?sig=secret"
+    assert [(item.path, item.uri) for item in items_of(uri, [server])] == [("x.csv", uri)]
+    with local_files(items_of(uri, [server]), [server], tmp_path) as (path,):
+        assert (Path(path).name, Path(path).read_text()) == ("x.csv", "a\n1\n")
+    assert join(f"{server}/signed?sig=secret", "a", "x.csv") == f"{server}/signed/a/x.csv?sig=secret"
+    with pytest.raises(ReachError) as told:
+        list_input(uri, ["s3://bucket"])
+    assert "secret" not in str(told.value)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_names_that_hold_the_signs_of_queries(s3: str, tmp_path: Path) -> None:
+    names = ["a?b.csv", "c#d.csv", "e?/f.csv"]
+    for name in names:
+        open_store(f"{s3}-{tmp_path.name}").write(name, name.encode())
+    items = items_of(normalise(f"{s3}-{tmp_path.name}/"), [s3.rpartition("/")[0]])
+    assert [item.path for item in items] == names
+    assert [normalise(item.uri) for item in items] == [item.uri for item in items]
+    with local_files(items, (), tmp_path) as paths:
+        assert [Path(path).read_text() for path in paths] == names
+        assert all(path.endswith(name) for path, name in zip(paths, names, strict=True))
+
+
+def items_of(uri: str, allowed: list[str]) -> list[Item]:
+    plan = plans.make(list_input(uri, allowed), size=Size(10, "files"), slots=1)
+    return [item for mini_batch in plan.shard(0).mini_batches for item in mini_batch.items]
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
