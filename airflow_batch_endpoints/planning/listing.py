@@ -165,7 +165,7 @@ def _walk(listing: Listing, top: str, allowed: Sequence[str], pattern: _Pattern 
                 continue
             for entry, now in _matches(folder, pattern, used, before):
                 path = relative + entry.name
-                if _is_folder(listing, entry, path, allowed, is_match=matched in now):
+                if _is_folder(listing, entry, path, allowed, is_match=_takes_file(pattern, used, now)):
                     heapq.heappush(pending, (is_linked or entry.is_symlink(), path + b"/", entry.path, now))
             before.append(used)
         except FileNotFoundError:
@@ -214,7 +214,7 @@ def _matches(
             if name.startswith((b".", b"_")):
                 continue
             now = used if matched in used else _advance(pattern, used, name)
-            if now and not (before and any(matched in _advance(pattern, other, name) for other in before)):
+            if now and not any(_takes_file(pattern, other, _advance(pattern, other, name)) for other in before):
                 yield entry, now
 
 
@@ -233,6 +233,15 @@ def _advance(pattern: _Pattern, used: frozenset[int], name: bytes) -> frozenset[
         elif part.match(text):
             found.add(number + 1)
     return _through(pattern, found)
+
+
+def _takes_file(pattern: _Pattern, used: frozenset[int], now: frozenset[int]) -> bool:
+    """Tell whether a file matches; no file does by what stands before a last ``**``, which is for what is in a folder.
+
+    :param used: how much of the pattern was used up in front of its name.
+    :param now: how much with it.
+    """
+    return len(pattern) in used or (len(pattern) in now and pattern[-1] is not None)
 
 
 def _through(pattern: _Pattern, used: set[int]) -> frozenset[int]:

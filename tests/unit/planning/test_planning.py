@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from airflow_batch_endpoints.documents.sizes import Size
@@ -152,6 +152,8 @@ def test_patterns_find_a_file_once(folder: Path) -> None:
         lambda parts: {*parts} - {"a"}
     )
 )
+@example(parts=["**", "?", "**"])
+@example(parts=["*", "**"])
 def test_patterns_match_what_pythons_do(parts: list[str], tmp_path_factory: pytest.TempPathFactory) -> None:
     top = tmp_path_factory.getbasetemp() / "pattern"
     if not top.exists():
