@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import gzip
 import os
 import threading
+import traceback
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -11,12 +13,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_batch_endpoints.documents.sizes import Size
-from airflow_batch_endpoints.exceptions import InputError, ReachError, UserError
+from airflow_batch_endpoints.exceptions import InfrastructureError, InputError, ReachError, UserError
 from airflow_batch_endpoints.planning import plan as plans
 from airflow_batch_endpoints.planning.items import Item
 from airflow_batch_endpoints.planning.listing import list_input
 from airflow_batch_endpoints.planning.probe import creates_exclusively
-from airflow_batch_endpoints.storage import open_store
+from airflow_batch_endpoints.storage import open_store, retries
 from airflow_batch_endpoints.storage.http import download, size_of
 from airflow_batch_endpoints.storage.local import LocalStore
 from airflow_batch_endpoints.storage.reach import check_reach, is_within
@@ -162,6 +164,18 @@ def test_only_one_of_many_creates(tmp_path: Path) -> None:
 # -- HTTP -----------------------------------------------------------------------------------------------------------------
 
 
+def answer_packed(handler: BaseHTTPRequestHandler) -> None:
+    is_packed = handler.path == "/stored-packed.csv" or "gzip" in handler.headers.get("Accept-Encoding", "")
+    content = gzip.compress(b"a\n" * 100) if is_packed else b"a\n" * 100
+    handler.send_response(200)
+    if is_packed:
+        handler.send_header("Content-Encoding", "gzip")
+    handler.send_header("Content-Length", str(len(content)))
+    handler.end_headers()
+    if handler.command == "GET":
+        handler.wfile.write(content)
+
+
 @pytest.fixture
 def server() -> Iterator[str]:
     class Handler(BaseHTTPRequestHandler):
@@ -172,6 +186,12 @@ def server() -> Iterator[str]:
                 self.send_header("Location", "http://169.254.169.254/latest")
             elif self.path == "/signed/x.csv" and query != "sig=secret":
                 self.send_response(403)
+            elif self.path == "/nonsense":
+                self.wfile.write(b"What?\r\n\r\n")
+                return
+            elif self.path.endswith("packed.csv"):
+                answer_packed(self)
+                return
             elif self.path == "/inside":
                 self.send_response(302)
                 self.send_header("Location", "/data/x.csv")
@@ -217,6 +237,30 @@ def test_http_goes_no_further_than_allowed(server: str, tmp_path: Path) -> None:
         download(f"{server.replace('127.0.0.1', 'localhost')}/data/x.csv", tmp_path / "y", ["http://example.org"])
     with pytest.raises(InputError, match="404"):
         download(f"{server}/missing", tmp_path / "y", allowed)
+
+
+def test_sizes_are_those_of_what_comes(server: str, tmp_path: Path) -> None:
+    for name, size in (("packed", 200), ("stored-packed", 0)):
+        assert size_of(f"{server}/{name}.csv", [server]) == size
+        download(f"{server}/{name}.csv", tmp_path / name, [server])
+        assert (tmp_path / name).read_bytes() == b"a\n" * 100
+
+
+def test_failures_do_not_tell_what_lets_one_in(
+    server: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(retries, "TRIES", 2)
+    key = str(1 << 40)
+    for uri, error in (
+        (f"{server}/signed/x.csv", InputError),
+        (f"{server}/nonsense", InfrastructureError),
+        ("http://127.0.0.1:99999/x.csv", InputError),
+    ):
+        with pytest.raises(error) as told:
+            size_of(normalise(f"{uri}?sig={key}"), [server])
+        assert key not in "".join(traceback.format_exception(told.value))
+    assert "trying again" in caplog.text
+    assert key not in caplog.text
 
 
 def test_the_query_that_lets_one_in_is_in_no_name(server: str, tmp_path: Path) -> None:
