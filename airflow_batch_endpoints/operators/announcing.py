@@ -9,6 +9,7 @@ from airflow.sdk.exceptions import AirflowFailException
 
 from airflow_batch_endpoints.assets import announce_data
 from airflow_batch_endpoints.operators.job import ERROR, SUMMARY, details
+from airflow_batch_endpoints.storage.uris import without_query
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -39,8 +40,8 @@ def announce(context: Context, job: dict[str, Any], result: dict[str, Any], plan
     :param plan_task_id: id of the task that planned it.
     :return: the summary.
     """
-    told = ("endpoint", "deployment", "job", "input_uri", "output_uri")
-    summary = {**{name: job[name] for name in told}, **result}
+    told = ("endpoint", "deployment", "job", "output_uri")
+    summary = {**{name: job[name] for name in told}, "input_uri": without_query(job["input_uri"]), **result}
     context["ti"].xcom_push(SUMMARY, summary)
     counts: dict[str, Any] = {
         name: result[name] for name in ("listed", "succeeded", "failed", "rows") if name in result

@@ -35,6 +35,7 @@ from airflow_batch_endpoints.operators.job import (
 )
 from airflow_batch_endpoints.operators.parsing import await_tasks
 from airflow_batch_endpoints.operators.resolving import REFERENCE, job_details, resolve_once
+from airflow_batch_endpoints.storage.uris import without_query
 from airflow_batch_endpoints.triggers.run import any_succeeded
 from airflow_batch_endpoints.triggers.stopping import request_stop
 
@@ -154,7 +155,7 @@ class BatchWorkerOperator(BaseOperator):
         self.log.info(
             "%s%s of job %s of %s/%s on compute %s: %s -> %s",
             self.command, f" {self.step}" if self.step else "", job["job"], job["endpoint"], job["deployment"], compute["name"],
-            job["input_uri"] or "no input", job["output_uri"],
+            without_query(job["input_uri"]) or "no input", job["output_uri"],
         )  # fmt: skip
         if compute["type"] == "local":
             return self._finish(context, job, self._run_here(context, job))

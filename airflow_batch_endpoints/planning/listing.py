@@ -2,28 +2,35 @@
 
 The rule: a file stands for itself; a folder for every file below it, at any depth; a pattern (``*``, ``?``, ``[...]``, ``**``) for
 what it matches. Below the root, names that start with ``.`` or ``_`` are skipped, files and folders alike, as Spark and Hive do.
-Local links are followed when they stay within the input or an allowed prefix; sockets, pipes and devices are skipped.
+Local links are followed when they stay within the input or an allowed prefix; a folder that is there by its own name is not entered
+through a link as well. Sockets, pipes and devices are skipped.
 Items are sorted by path. Nothing is opened.
 """
 
 from __future__ import annotations
 
+import errno
+import fnmatch
+import heapq
 import logging
 import os
+import re
 import stat
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import pyarrow as pa
 import pyarrow.compute as pc
 
 from airflow_batch_endpoints.exceptions import InputError
 from airflow_batch_endpoints.planning.items import RowRange
-from airflow_batch_endpoints.storage.reach import is_within
-from airflow_batch_endpoints.storage.uris import is_local, local_path, normalise, shown
+from airflow_batch_endpoints.storage.reach import check_reach, is_within
+from airflow_batch_endpoints.storage.uris import is_local, local_path, normalise, shown, without_query
 
 log = logging.getLogger(__name__)
 
 _WILDCARDS = "*?["
+_Pattern = tuple[re.Pattern[str] | None, ...]
+"""The parts of a pattern between slashes, ``None`` for ``**``; without any it matches everything."""
 _CHUNK = 65_536
 """Files that are kept as Python objects before they become Arrow's."""
 
@@ -85,9 +92,13 @@ def list_input(uri: str, allowed: Sequence[str] = ()) -> Listing:
     """List the files of an input.
 
     :param uri: normalised URI of a file, a folder or a pattern.
-    :param allowed: prefixes that local links may lead to, besides the input itself.
+    :param allowed: prefixes that it must stay within, and that local links may lead to, besides the input itself; without any,
+        links stay within the input.
     :raises InputError: when there is no such input, or no file in it.
+    :raises ReachError: it is outside of what is allowed.
     """
+    if allowed:
+        check_reach(uri, allowed, what="input", option="allowed_input_uris")
     listing = _list_local(uri, allowed) if is_local(uri) else _list_remote(uri, allowed)
     for why, count in sorted(listing.skipped.items()):
         log.warning("%d skipped: %s", count, why)
@@ -114,7 +125,7 @@ def _list_local(uri: str, allowed: Sequence[str]) -> Listing:
     path = local_path(uri)
     if os.path.lexists(path):
         if os.path.isdir(path):
-            return _walk(Listing(uri), path, "", allowed)
+            return _walk(Listing(uri), path, allowed)
         listing = Listing(normalise(os.path.dirname(path)))
         _add_local(listing, path, os.path.basename(path), [*allowed, uri])
         return listing
@@ -124,55 +135,122 @@ def _list_local(uri: str, allowed: Sequence[str]) -> Listing:
 
 
 def _glob_local(pattern: str, allowed: Sequence[str]) -> Listing:
-    import glob
-
     fixed = pattern[: min(pattern.index(character) for character in _WILDCARDS if character in pattern)].rpartition(
         "/"
     )[0]
     listing = Listing(normalise(fixed or "/"))
-    for name in glob.iglob(pattern, recursive=True):
-        relative = os.path.relpath(name, fixed or "/")
-        if is_hidden(relative):
-            continue
-        if os.path.isdir(name):
-            if not pattern.endswith("**"):
-                _walk(listing, name, relative + "/", allowed)
-        else:
-            _add_local(listing, name, relative, allowed)
+    parts = [
+        None if part == "**" else re.compile(fnmatch.translate(part)) for part in pattern[len(fixed) + 1 :].split("/")
+    ]
+    if os.path.isdir(fixed or "/"):
+        _walk(listing, fixed or "/", allowed, tuple(parts))
     return listing
 
 
-def _walk(listing: Listing, top: str, prefix: str, allowed: Sequence[str]) -> Listing:
-    """Add every file below a folder. A folder is entered once, by whatever name, so loops of links end."""
-    seen = {_identity(top)}
-    pending = [(os.fsencode(top), os.fsencode(prefix))]
+def _walk(listing: Listing, top: str, allowed: Sequence[str], pattern: _Pattern = ()) -> Listing:
+    """Add every file below a folder that matches a pattern, or lies in a folder that does.
+
+    A file is added by one name, whatever folders are links to others, so loops of links end.
+    """
+    matched = len(pattern)
+    entered: dict[tuple[int, int], list[frozenset[int]]] = {}
+    # What is reached through a link comes last: it counts only where no way without one leads.
+    pending = [(False, b"", os.fsencode(top), _through(pattern, {0}))]
     while pending:
-        folder, relative = pending.pop()
+        is_linked, relative, folder, used = heapq.heappop(pending)
         try:
-            with os.scandir(folder) as entries:
-                for entry in entries:
-                    name = entry.name
-                    if name.startswith((b".", b"_")):
-                        continue
-                    try:
-                        is_link = entry.is_symlink()
-                        # Through a link only as far as one may go, and into a folder only once.
-                        if is_link and not _may_follow(listing, os.fsdecode(entry.path), allowed):
-                            listing.skip("links that lead outside the input")
-                        elif entry.is_file():
-                            listing.add(relative + name, entry.stat().st_size)
-                        elif entry.is_dir():
-                            if not is_link or _is_new(seen, os.fsdecode(entry.path)):
-                                pending.append((entry.path, relative + name + b"/"))
-                        else:
-                            listing.skip("pipes, sockets, devices and broken links")
-                    except FileNotFoundError:
-                        listing.skip("files that vanished")
+            status = os.stat(folder)
+            before = entered.setdefault((status.st_dev, status.st_ino), [])
+            if used in before:
+                continue
+            for entry, now in _matches(folder, pattern, used, before):
+                path = relative + entry.name
+                if _is_folder(listing, entry, path, allowed, is_match=_takes_file(pattern, used, now)):
+                    heapq.heappush(pending, (is_linked or entry.is_symlink(), path + b"/", entry.path, now))
+            before.append(used)
         except FileNotFoundError:
             listing.skip("folders that vanished")
         except PermissionError as error:
-            raise InputError(f"input folder {shown(os.fsdecode(folder))} cannot be read: {error.strerror}") from error
+            # Into a folder that does not match itself one only looks whether something in it does.
+            if matched in used or error.filename != folder:
+                name = shown(os.fsdecode(error.filename))
+                raise InputError(f"input {name} cannot be read: {error.strerror}") from error
+            listing.skip("folders that cannot be read")
     return listing
+
+
+def _is_folder(
+    listing: Listing, entry: os.DirEntry[bytes], path: bytes, allowed: Sequence[str], *, is_match: bool
+) -> bool:
+    """Tell whether an entry is a folder one may enter; a file that matches is added."""
+    try:
+        # Through a link only as far as one may go.
+        if entry.is_symlink() and not _may_follow(listing, os.fsdecode(entry.path), allowed):
+            listing.skip("links that lead outside the input")
+        elif entry.is_dir():
+            return True
+        elif is_match and entry.is_file():
+            listing.add(path, entry.stat().st_size)
+        elif is_match:
+            listing.skip("pipes, sockets, devices and broken links")
+    except OSError as error:
+        if error.errno not in (errno.ENOENT, errno.ELOOP):
+            raise
+        listing.skip("files that vanished, and links that lead to themselves")
+    return False
+
+
+def _matches(
+    folder: bytes, pattern: _Pattern, used: frozenset[int], before: Sequence[frozenset[int]]
+) -> Iterator[tuple[os.DirEntry[bytes], frozenset[int]]]:
+    """Yield what in a folder may match, each with how much of the pattern is used up then.
+
+    :param before: how much was used up when the folder was entered by other names; what matched then is not yielded again.
+    """
+    matched = len(pattern)
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            name = entry.name
+            if name.startswith((b".", b"_")):
+                continue
+            now = used if matched in used else _advance(pattern, used, name)
+            if now and not any(_takes_file(pattern, other, _advance(pattern, other, name)) for other in before):
+                yield entry, now
+
+
+def _advance(pattern: _Pattern, used: frozenset[int], name: bytes) -> frozenset[int]:
+    """Return how many parts of a pattern a path may have used up with one name more; none when it cannot match any more.
+
+    :param used: how many it may have used up before; more than one number where ``**`` may stand for more or less.
+    """
+    if len(pattern) in used:
+        return used
+    text, found = os.fsdecode(name), set()
+    for number in used:
+        part = pattern[number]
+        if part is None:
+            found.add(number)
+        elif part.match(text):
+            found.add(number + 1)
+    return _through(pattern, found)
+
+
+def _takes_file(pattern: _Pattern, used: frozenset[int], now: frozenset[int]) -> bool:
+    """Tell whether a file matches; no file does by what stands before a last ``**``, which is for what is in a folder.
+
+    :param used: how much of the pattern was used up in front of its name.
+    :param now: how much with it.
+    """
+    return len(pattern) in used or (len(pattern) in now and pattern[-1] is not None)
+
+
+def _through(pattern: _Pattern, used: set[int]) -> frozenset[int]:
+    """Add what is used up when ``**`` stands for nothing. A match remains one, whatever follows."""
+    for number in sorted(used):
+        while number < len(pattern) and pattern[number] is None:
+            number += 1
+            used.add(number)
+    return frozenset({len(pattern)} if len(pattern) in used else used)
 
 
 def _add_local(listing: Listing, path: str, relative: str, allowed: Sequence[str]) -> None:
@@ -188,19 +266,6 @@ def _add_local(listing: Listing, path: str, relative: str, allowed: Sequence[str
         listing.add(os.fsencode(relative), status.st_size)
     else:
         listing.skip("pipes, sockets, devices and broken links")
-
-
-def _identity(path: str) -> tuple[int, int]:
-    status = os.stat(path)
-    return status.st_dev, status.st_ino
-
-
-def _is_new(seen: set[tuple[int, int]], path: str) -> bool:
-    identity = _identity(path)
-    if identity in seen:
-        return False
-    seen.add(identity)
-    return True
 
 
 def _may_follow(listing: Listing, path: str, allowed: Sequence[str]) -> bool:
@@ -241,8 +306,9 @@ def _list_remote(uri: str, allowed: Sequence[str]) -> Listing:
 def _list_http(uri: str, allowed: Sequence[str]) -> Listing:
     from airflow_batch_endpoints.storage.http import size_of
 
-    base, _, name = uri.partition("?")[0].rpartition("/")
-    query = uri[len(base) + 1 + len(name) :]
-    listing = Listing(base)
-    listing.add(os.fsencode(name + query), size_of(uri, allowed))
+    plain = without_query(uri)
+    folder, _, name = plain.rpartition("/")
+    # The query goes with the root: names are published.
+    listing = Listing(folder + uri.removeprefix(plain))
+    listing.add(os.fsencode(name), size_of(uri, allowed))
     return listing

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from airflow_batch_endpoints.documents.sizes import Size
-from airflow_batch_endpoints.exceptions import BatchEndpointsError
+from airflow_batch_endpoints.exceptions import UserError
 from airflow_batch_endpoints.planning import packing
 from airflow_batch_endpoints.planning.items import RowRange
 from airflow_batch_endpoints.planning.records import BYTE_ORDER_MARK, RecordScanner
@@ -50,7 +50,8 @@ def known(path: str, ranges: tuple[RowRange, ...]) -> Cut:
 def cut(uri: str, path: str, file_size: int, size: Size) -> Cut:
     """Cut one file into ranges of at most a size, as far as its row groups or records allow.
 
-    A file that cannot be read or understood stays whole: scoring it says why, as for any other file.
+    A file that cannot be read or understood stays whole: scoring it says why, as for any other file. What is not about the file (a
+    store that does not answer, the order to stop) ends the planning, for a plan that is pinned stays.
 
     :param path: its name, which decides how it is read.
     :param file_size: its bytes, as listed.
@@ -64,9 +65,7 @@ def cut(uri: str, path: str, file_size: int, size: Size) -> Cut:
         if name.endswith(PARQUET):
             return _cut_parquet(uri, file_size, size)
         return _cut_text(uri, file_size, size, is_csv=name.endswith(CSV))
-    except (OSError, ValueError, BatchEndpointsError) as error:
-        if isinstance(error, BatchEndpointsError) and error.retryable:
-            raise
+    except (OSError, ValueError, UserError) as error:
         log.warning("%s is left whole, it cannot be cut: %s", path, error)
         return WHOLE
 

@@ -35,8 +35,9 @@ def size_of(uri: str, allowed: Sequence[str]) -> int:
 
 def describe(uri: str, allowed: Sequence[str]) -> tuple[int, str | None]:
     """Return the size a server announces for a file (0 when it does not say) and its word on the content: etag or last change."""
-    headers = retrying(f"asking for {shown(uri)}", lambda: asyncio.run(_request(uri, allowed, "HEAD", None)))
-    length = headers.get("Content-Length", "")
+    headers = retrying(f"asking for {shown(uri)}", lambda: _ask(uri, allowed, "HEAD", None))
+    # What is stored compressed may come so whatever is asked for; its size is known once it is unpacked.
+    length = "" if "Content-Encoding" in headers else headers.get("Content-Length", "")
     size = int(length) if length.isdigit() else 0
     mark = headers.get("ETag") or headers.get("Last-Modified")
     return size, f"{size}-{mark}" if mark else None
@@ -48,14 +49,26 @@ def download(uri: str, path: Path, allowed: Sequence[str]) -> None:
     :param allowed: prefixes that the URI and every redirect must stay within.
     :raises ReachError: when led elsewhere.
     """
-    retrying(f"downloading {shown(uri)}", lambda: asyncio.run(_request(uri, allowed, "GET", path)))
+    retrying(f"downloading {shown(uri)}", lambda: _ask(uri, allowed, "GET", path))
+
+
+def _ask(uri: str, allowed: Sequence[str], method: str, path: Path | None) -> Mapping[str, str]:
+    try:
+        return asyncio.run(_request(uri, allowed, method, path))
+    # These two tell the whole URI, and its query may be what lets one in.
+    except aiohttp.ClientResponseError as error:
+        raise OSError(f"the server does not answer by the rules of HTTP: {error.message}") from None
+    except aiohttp.InvalidURL:
+        raise InputError(f"input {shown(uri)} is no URI that HTTP knows") from None
 
 
 async def _request(uri: str, allowed: Sequence[str], method: str, path: Path | None) -> Mapping[str, str]:
     hosts = {urlsplit(prefix).hostname or "" for prefix in allowed}
     connector = aiohttp.TCPConnector(resolver=_PublicResolver(hosts))
     timeout = aiohttp.ClientTimeout(total=None, connect=30, sock_read=60)
-    async with aiohttp.ClientSession(connector=connector, timeout=timeout) as session:
+    # As stored: what is compressed on its way has another size.
+    headers = {"Accept-Encoding": "identity"}
+    async with aiohttp.ClientSession(connector=connector, timeout=timeout, headers=headers) as session:
         for _ in range(MAX_REDIRECTS + 1):
             _refuse_private_literal(uri, hosts)
             async with session.request(method, uri, allow_redirects=False) as answer:

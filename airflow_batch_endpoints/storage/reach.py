@@ -6,22 +6,23 @@ import os
 from collections.abc import Sequence
 
 from airflow_batch_endpoints.exceptions import ReachError
-from airflow_batch_endpoints.storage.uris import is_local, local_path, shown
+from airflow_batch_endpoints.storage.uris import is_local, local_path, shown, without_query
 
 
 def is_within(uri: str, prefix: str) -> bool:
     """Tell whether a URI is a prefix or lies below it. Both are normalised; links in local paths are followed.
 
-    :param uri: what somebody wants to reach; may be a glob.
+    :param uri: what somebody wants to reach; may be a glob. What is there by that very name is meant, whatever signs are in it.
     :param prefix: an allowed folder.
     """
     if is_local(uri) != is_local(prefix):
         return False
     if is_local(uri):
-        inside = _resolved(_before_glob(local_path(uri)))
+        path = local_path(uri)
+        inside = os.path.realpath(path if os.path.lexists(path) else _before_glob(path))
         outside = os.path.realpath(local_path(prefix))
         return inside == outside or inside.startswith(outside.rstrip("/") + "/")
-    uri = uri.partition("?")[0] if uri.startswith("http") else uri
+    uri = without_query(uri)
     return uri == prefix or uri.startswith(prefix.rstrip("/") + "/")
 
 
@@ -48,7 +49,3 @@ def _before_glob(path: str) -> str:
         if any(character in part for character in "*?["):
             return "/".join(parts[:position]) or "/"
     return path
-
-
-def _resolved(path: str) -> str:
-    return os.path.realpath(path)

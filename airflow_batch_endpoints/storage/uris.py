@@ -15,12 +15,13 @@ SCHEMES = ("file", *REMOTE_SCHEMES)
 MAX_LENGTH = 4096
 _SCHEME = re.compile(r"^([A-Za-z][A-Za-z0-9+.-]*):")
 _CREDENTIALS = re.compile(r"://[^/\s]+@")
+_HTTP = re.compile(r"https?://", re.IGNORECASE)
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 
 def shown(value: object, length: int = 120) -> str:
-    """Return a value as it may stand in a message: escaped and shortened."""
-    text = ascii(value)
+    """Return a value as it may stand in a message: escaped, shortened, and without the query of a URI."""
+    text = ascii(without_query(value) if isinstance(value, str) else value)
     return text if len(text) <= length else f"{text[:length]}..."
 
 
@@ -32,6 +33,11 @@ def shown_path(path: str) -> str:
 def without_credentials(text: str) -> str:
     """Return a text with nothing in front of the hosts of the URLs in it."""
     return _CREDENTIALS.sub("://", text)
+
+
+def without_query(uri: str) -> str:
+    """Return a URI as people may see it: over HTTP the query may be what lets one in (``?X-Amz-Signature=``, ``?sig=``)."""
+    return uri.partition("?")[0] if _HTTP.match(uri) else uri
 
 
 def normalise(uri: str, *, what: str = "uri", base: Path | None = None) -> str:
@@ -59,7 +65,7 @@ def normalise(uri: str, *, what: str = "uri", base: Path | None = None) -> str:
     if scheme not in SCHEMES:
         raise UserError(f"{what}: {shown(uri)} has the scheme {scheme!r}; supported are {', '.join(SCHEMES)}")
     try:
-        parts = urlsplit(uri)
+        parts = _split(uri, scheme)
         has_credentials = "@" in parts.netloc and scheme not in ("abfs", "abfss")
     except ValueError as error:
         raise UserError(f"{what}: {shown(uri)} is not a URI: {error}") from None
@@ -73,6 +79,15 @@ def normalise(uri: str, *, what: str = "uri", base: Path | None = None) -> str:
             raise UserError(f"{what}: {shown(uri)} is not the URI of an absolute path")
         return _file_uri(os.path.normpath(path))
     return _remote_uri(parts, scheme, f"{what}: {shown(uri)}")
+
+
+def _split(uri: str, scheme: str) -> SplitResult:
+    """Split a URI. Only HTTP has queries and fragments: elsewhere their signs are some of a name's, or of a pattern's."""
+    if scheme.startswith("http"):
+        return urlsplit(uri)
+    rest = uri[len(scheme) + 1 :]
+    host, slash, path = rest[2:].partition("/") if rest.startswith("//") else ("", "", rest)
+    return SplitResult(scheme, host, slash + path, "", "")
 
 
 def _remote_uri(parts: SplitResult, scheme: str, what: str) -> str:
@@ -106,8 +121,9 @@ def local_path(uri: str) -> str:
 
 
 def join(uri: str, *names: str) -> str:
-    """Return the URI of something below a folder. ``names`` are relative paths as they are, not encoded."""
+    """Return the URI of something below a folder. ``names`` are relative paths as they are, not encoded; a query stays last."""
     path = "/".join(names)
     if is_local(uri):
         return f"{uri.rstrip('/')}/{_file_uri(path).removeprefix('file://')}"
-    return f"{uri.rstrip('/')}/{path}"
+    folder = without_query(uri)
+    return f"{folder.rstrip('/')}/{path}{uri.removeprefix(folder)}"

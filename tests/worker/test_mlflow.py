@@ -1,7 +1,10 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +29,28 @@ def registry(tmp_path_factory: pytest.TempPathFactory) -> Any:
     model = flights.train_and_log(uri, root / "models")
     flights.write_daily_files(root / "flights")
     return root, uri, model
+
+
+def test_what_lets_one_read_an_input_over_http_is_published_and_logged_nowhere(
+    make_job: Callable[..., Job], doubling: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "x.csv").write_text("x,name\n1,a\n")
+    files = partial(SimpleHTTPRequestHandler, directory=str(tmp_path))
+    with ThreadingHTTPServer(("127.0.0.1", 0), files) as server:
+        threading.Thread(target=server.serve_forever).start()
+        uri = f"http://127.0.0.1:{server.server_port}/x.csv"
+        job = make_job(
+            model_uri=doubling.as_uri(), input_uri=f"{uri}?sig=s3cret", allowed_input_uris=[uri.rpartition("/")[0]]
+        )
+        try:
+            for command in (("plan",), ("score", "--instance", "0"), ("publish",)):
+                job.do(*command)
+                assert "s3cret" not in job.log
+        finally:
+            server.shutdown()
+    assert job.predictions() == b'file_name,row,prediction\n"x.csv",0,3\n'
+    assert job.manifest()["input_uri"] == uri
+    assert not [path for path in job.output.iterdir() if path.is_file() and b"s3cret" in path.read_bytes()]
 
 
 def test_flights_equal_the_plain_library_and_each_other(make_job: Callable[..., Job], registry: Any) -> None:

@@ -18,6 +18,7 @@ from airflow_batch_endpoints.planning.listing import list_input
 from airflow_batch_endpoints.planning.probe import creates_exclusively
 from airflow_batch_endpoints.storage import open_store
 from airflow_batch_endpoints.storage.store import Store
+from airflow_batch_endpoints.storage.uris import without_query
 from airflow_batch_endpoints.worker import models
 from airflow_batch_endpoints.worker.environments import locking
 from airflow_batch_endpoints.worker.steps import pipelines
@@ -135,7 +136,7 @@ def _plan(store: Store, spec: JobSpec) -> PinnedJob:
     """Write the plan, under a name of its own."""
     spec = models.pin(spec)
     spec = spec.model_copy(update={"environment": locking.lock(spec)})
-    log.info("listing %s", spec.input_uri)
+    log.info("listing %s", without_query(spec.input_uri))
     slots = spec.instance_count * spec.settings.max_concurrency_per_instance
     listing = list_input(spec.input_uri, spec.allowed_input_uris)
     if spec.replay is not None:
@@ -143,7 +144,7 @@ def _plan(store: Store, spec: JobSpec) -> PinnedJob:
     is_file = listing.root != spec.input_uri and len(listing.sorted()[0]) == 1
     if spec.input_type is not None and is_file != (spec.input_type == "uri_file"):
         found = "a file" if is_file else "a folder or pattern"
-        raise InputError(f"input {spec.input_uri} is {found}, and the request says {spec.input_type}")
+        raise InputError(f"input {without_query(spec.input_uri)} is {found}, and the request says {spec.input_type}")
     size = sizes.parse(spec.settings.mini_batch_size)
     plan = plans.make(listing, size=size, slots=slots, cut_files=not spec.is_script)
     content, digest = plans.encode(plan)

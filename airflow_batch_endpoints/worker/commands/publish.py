@@ -21,6 +21,7 @@ from airflow_batch_endpoints.jobs.spec import JobSpec
 from airflow_batch_endpoints.jobs.threshold import Counts, is_threshold_exceeded
 from airflow_batch_endpoints.storage import open_store
 from airflow_batch_endpoints.storage.store import Store
+from airflow_batch_endpoints.storage.uris import without_query
 from airflow_batch_endpoints.worker.directory import pinned
 from airflow_batch_endpoints.worker.ledger import Commit, Ledger
 from airflow_batch_endpoints.worker.steps import pipelines
@@ -102,7 +103,7 @@ def _publish(store: Store, pinned: PinnedJob, submission: str, previous: dict[st
         "model_uri": spec.model_uri,
         "environment": None if spec.environment is None else spec.environment.model_dump(mode="json"),
         "invoker": spec.invoker,
-        "input_uri": spec.input_uri,
+        "input_uri": without_query(spec.input_uri),
         "assets": list(spec.assets),
         "replay_of": None if spec.replay is None else spec.replay.model_dump(mode="json"),
         "counts": {

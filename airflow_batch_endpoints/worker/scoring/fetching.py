@@ -33,7 +33,7 @@ def local_files(items: Sequence[Item], allowed: Sequence[str], scratch: Path) ->
 
 def _fetch(item: Item, folder: Path, allowed: Sequence[str]) -> Path:
     # Below a folder of its own number: base names repeat, and scripts look at names.
-    path = folder / str(item.number) / item.path.partition("?")[0]
+    path = folder / str(item.number) / item.path
     path.parent.mkdir(parents=True)
     if item.uri.startswith(("http://", "https://")):
         from airflow_batch_endpoints.storage.http import download

@@ -34,8 +34,8 @@ _ARROW_TYPES = {
 
 
 def suffix(name: str) -> str:
-    """Return a name's extension in lower case, without what follows a question mark."""
-    return os.path.splitext(name.partition("?")[0])[1].lower()
+    """Return a name's extension in lower case."""
+    return os.path.splitext(name)[1].lower()
 
 
 def is_image(name: str) -> bool:
@@ -112,7 +112,7 @@ def read_table(source: Any, name: str, columns: Columns, row_groups: Sequence[in
 def format_of(name: str) -> str:
     """Return the extension that decides how a file is read: ``.csv`` for ``a.csv.gz``."""
     kind = suffix(name)
-    inner = suffix(os.path.splitext(name.partition("?")[0])[0]) if kind in COMPRESSED else ""
+    inner = suffix(os.path.splitext(name)[0]) if kind in COMPRESSED else ""
     return inner if inner in CSV + JSON_LINES else kind
 
 

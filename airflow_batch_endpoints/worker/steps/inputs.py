@@ -13,7 +13,7 @@ from airflow_batch_endpoints.jobs import shell
 from airflow_batch_endpoints.jobs.pipeline import PipelineSpec, StepInput, StepSpec
 from airflow_batch_endpoints.jobs.steps import PublishedOutput, StepDone
 from airflow_batch_endpoints.storage.contents import Contents, File, contents
-from airflow_batch_endpoints.storage.uris import is_local, local_path, shown
+from airflow_batch_endpoints.storage.uris import is_local, local_path, shown, without_query
 from airflow_batch_endpoints.worker import models
 from airflow_batch_endpoints.worker.steps import outputs, transfer
 
@@ -83,7 +83,7 @@ class Data:
         # Many programs look at the name of a file; a folder of its own keeps it.
         if found.is_file:
             target.mkdir()
-            target /= found.uri.partition("?")[0].rpartition("/")[2]
+            target /= without_query(found.uri).rpartition("/")[2]
         transfer.fetch(found, target, self.allowed)
         return str(target)
 

@@ -26,7 +26,7 @@ from airflow_batch_endpoints.storage import open_store
 from airflow_batch_endpoints.storage.contents import exists
 from airflow_batch_endpoints.storage.reach import check_reach, is_within
 from airflow_batch_endpoints.storage.store import Store
-from airflow_batch_endpoints.storage.uris import is_local, join, local_path, shown
+from airflow_batch_endpoints.storage.uris import is_local, join, local_path, shown, without_query
 from airflow_batch_endpoints.worker import models
 from airflow_batch_endpoints.worker.ledger import Stop
 from airflow_batch_endpoints.worker.steps import outputs, transfer
@@ -127,9 +127,11 @@ def publish(store: Store, spec: PipelineSpec, submission: str) -> dict[str, Any]
         "deployment": spec.deployment,
         "deployment_revision": spec.deployment_revision,
         "invoker": spec.invoker,
-        "input_uri": spec.input_uri,
+        "input_uri": without_query(spec.input_uri),
         "assets": list(spec.assets),
-        "inputs": spec.inputs,
+        "inputs": {
+            name: without_query(value) if isinstance(value, str) else value for name, value in spec.inputs.items()
+        },
         "outputs": {name: _output(spec.outputs[name], output) for name, output in copied.items()},
         "steps": {name: _step(step) for name, step in done.items()},
         "files": [

@@ -7,7 +7,7 @@ from airflow_batch_endpoints.azure.ids import Workspace
 from airflow_batch_endpoints.config import settings
 from airflow_batch_endpoints.exceptions import DocumentError
 
-DATASTORES = {"lake": "s3://lake/raw", "disk": "file:///data"}
+DATASTORES = {"lake": "s3://lake/raw", "disk": "file:///data?x=1"}
 LONG = "azureml://subscriptions/0/resourcegroups/g/workspaces/w/datastores/lake/paths/2024/a b"
 
 
@@ -55,6 +55,6 @@ def test_what_stands_for_nothing_is_refused_by_the_name_its_author_knows(uri: st
 
 def test_the_option(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AIRFLOW__BATCH_ENDPOINTS__AZURE_DATASTORES", "lake=S3://lake/raw/, disk=file:///data?x=1")
-    assert settings().azure_datastores == {"lake": "s3://lake/raw", "disk": "file:///data"}
+    assert settings().azure_datastores == {"lake": "s3://lake/raw", "disk": "file:///data?x=1"}
     monkeypatch.delenv("AIRFLOW__BATCH_ENDPOINTS__AZURE_DATASTORES")
     assert (settings().azure_datastores, settings().azure_compat) == ({}, False)

@@ -1,16 +1,19 @@
 from __future__ import annotations
 
+import errno
+import glob
+import itertools
 import os
 import subprocess
 from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from airflow_batch_endpoints.documents.sizes import Size
-from airflow_batch_endpoints.exceptions import InputError
+from airflow_batch_endpoints.exceptions import InputError, ReachError
 from airflow_batch_endpoints.planning import packing
 from airflow_batch_endpoints.planning import plan as plans
 from airflow_batch_endpoints.planning.listing import Listing, list_input
@@ -112,7 +115,97 @@ def test_links_lead_only_where_one_may_go(folder: Path, tmp_path: Path) -> None:
     (folder / "loop").symlink_to(folder)
     (folder / "broken.csv").symlink_to(folder / "nowhere")
     assert names(folder) == ["a.csv", "b.csv", "deep/er/c.csv"]
-    assert names(folder, outside) == ["a.csv", "b.csv", "deep/er/c.csv", "out/o.csv"]
+    assert names(folder, outside, folder) == ["a.csv", "b.csv", "deep/er/c.csv", "out/o.csv"]
+
+
+@pytest.mark.parametrize("pattern", ["*/airflow.cfg", "l*/*", "l*", "*.cfg", "**/*.cfg", "**"])
+def test_patterns_lead_no_further_than_folders(folder: Path, tmp_path: Path, pattern: str) -> None:
+    home = tmp_path / "airflow"
+    home.mkdir()
+    (home / "airflow.cfg").write_text("secret")
+    (folder / "l").symlink_to(home)
+    (folder / "k.cfg").symlink_to(home / "airflow.cfg")
+    (folder / "own.cfg").write_text("x")
+    found = names(folder / "*.cfg", folder)
+    assert found == ["own.cfg"]
+    try:
+        assert not [name for name in names(folder / pattern, folder) if name.startswith(("l", "k"))]
+    except InputError as error:
+        assert "links that lead outside the input" in str(error)
+    assert "l/airflow.cfg" in names(folder / "l*", folder, home), "where one may go, links are followed"
+
+
+def test_patterns_find_a_file_once(folder: Path) -> None:
+    for name in ("loop", "again", "deep/loop", "deep/er/up"):
+        (folder / name).symlink_to(folder)
+    (folder / "latest").symlink_to(folder / "deep")
+    (folder / "self.csv").symlink_to(folder / "self.csv")
+    every = ["a.csv", "b.csv", "deep/er/c.csv"]
+    for pattern in ("", "**/*.csv", "**", "*", "**/*", "**/**", "*/../**/[a-c].?sv"):
+        assert names(folder / pattern) == every, pattern
+    assert names(folder / "l*/*/*.csv") == ["latest/er/c.csv", "latest/loop/a.csv", "latest/loop/b.csv"]
+    assert names(folder / "**" / "latest" / "er" / "*.csv") == ["latest/er/c.csv"], "by the one name that matches"
+
+
+@given(
+    parts=st.lists(st.sampled_from(["**", "*", "a", "?", "[ab]", "b*"]), min_size=1, max_size=4).filter(
+        lambda parts: {*parts} - {"a"}
+    )
+)
+@example(parts=["**", "?", "**"])
+@example(parts=["*", "**"])
+def test_patterns_match_what_pythons_do(parts: list[str], tmp_path_factory: pytest.TempPathFactory) -> None:
+    top = tmp_path_factory.getbasetemp() / "pattern"
+    if not top.exists():
+        for name in itertools.chain.from_iterable(itertools.product(["a", "b", "bb"], repeat=n) for n in (1, 2, 3)):
+            (top / "/".join(name)).mkdir(parents=True, exist_ok=True)
+            (top / "/".join(name) / "ab").touch()
+            (top / "/".join(name) / "f").touch()
+    found = [Path(name) for name in glob.glob(str(top / "/".join(parts)), recursive=True)]
+    files = {file for path in found for file in ([path] if path.is_file() else path.rglob("*")) if file.is_file()}
+    fixed = top / "/".join(itertools.takewhile(lambda part: part == "a", parts))
+    try:
+        assert {fixed / name for name in names(top / "/".join(parts))} == files
+    except InputError:
+        assert not files
+
+
+def test_what_is_there_by_the_very_name_of_a_pattern_is_checked(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "outside").mkdir()
+    (tmp_path / "outside" / "o.csv").write_text("x")
+    (folder / "a[1]").mkdir()
+    (folder / "a[1]" / "x.csv").write_text("x")
+    (folder / "a[1]" / "y.csv").symlink_to(folder / "a[1]" / "x.csv")
+    (folder / "a[1]" / "l").symlink_to(tmp_path / "outside")
+    assert names(folder / "a[1]", folder) == ["x.csv", "y.csv"]
+    with pytest.raises(ReachError):
+        names(folder / "a[1]" / "l", folder)
+
+
+def test_what_cannot_be_read_is_told_where_it_was_meant(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    scandir = os.scandir
+
+    def refuse(path: bytes) -> object:
+        if path.endswith(b"/lost"):
+            raise PermissionError(errno.EACCES, "Permission denied", path)
+        return scandir(path)
+
+    (folder / "lost").mkdir()
+    (folder / "deep" / "x.csv").write_text("x")
+    monkeypatch.setattr(os, "scandir", refuse)
+    assert names(folder / "*" / "*.csv") == ["deep/x.csv"]
+    for meant in ("", "l*"):
+        with pytest.raises(InputError, match="lost.*cannot be read"):
+            names(folder / meant)
+
+
+def test_what_is_listed_is_within_reach(folder: Path, tmp_path: Path) -> None:
+    (folder / "out").symlink_to(tmp_path)
+    for uri in (tmp_path, tmp_path / "*" / "a.csv", folder / "out", folder / "out" / "*"):
+        with pytest.raises(ReachError, match="allowed_input_uris"):
+            names(uri, folder)
+    with pytest.raises(ReachError, match="allowed_input_uris"):
+        names("s3://other/in", "s3://lake/in")
 
 
 def test_what_is_no_file_is_skipped(folder: Path) -> None:

@@ -16,7 +16,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from airflow_batch_endpoints.documents.sizes import Size
-from airflow_batch_endpoints.exceptions import InputError
+from airflow_batch_endpoints.exceptions import InfrastructureError, InputError, StoppedError, UserError
 from airflow_batch_endpoints.planning import plan as plans
 from airflow_batch_endpoints.planning import ranges
 from airflow_batch_endpoints.planning.items import Item
@@ -220,6 +220,32 @@ def test_items_of_bytes_and_rows_are_packed_in_order(tmp_path: Path) -> None:
     assert all(
         item.range is None for n in range(whole.shard_count) for b in whole.shard(n).mini_batches for item in b.items
     )
+
+
+@pytest.mark.parametrize("error", [StoppedError("asked to stop"), InfrastructureError("the store does not answer")])
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_what_is_not_about_a_file_ends_the_planning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, suffix: str
+) -> None:
+    path = tmp_path / f"a.{suffix}"
+    path.write_text("x\n" * 100)
+
+    def stop(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(ranges, "read_range", stop)
+    monkeypatch.setattr(ranges, "open_input", stop)
+    with pytest.raises(type(error)):
+        ranges.cut(path.as_uri(), path.name, 200, Size(10, "bytes"))
+
+
+@pytest.mark.parametrize("error", [UserError("no access"), OSError("damaged"), ValueError("no Parquet")])
+def test_a_file_that_cannot_be_cut_is_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    def refuse(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(ranges, "read_range", refuse)
+    assert ranges.cut((tmp_path / "a.csv").as_uri(), "a.csv", 200, Size(10, "bytes")) == ranges.WHOLE
 
 
 def test_too_many_ranges_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

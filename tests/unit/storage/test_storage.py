@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import gzip
 import os
 import threading
+import traceback
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -10,14 +12,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_batch_endpoints.exceptions import InputError, ReachError, UserError
+from airflow_batch_endpoints.documents.sizes import Size
+from airflow_batch_endpoints.exceptions import InfrastructureError, InputError, ReachError, UserError
+from airflow_batch_endpoints.planning import plan as plans
+from airflow_batch_endpoints.planning.items import Item
+from airflow_batch_endpoints.planning.listing import list_input
 from airflow_batch_endpoints.planning.probe import creates_exclusively
-from airflow_batch_endpoints.storage import open_store
+from airflow_batch_endpoints.storage import open_store, retries
 from airflow_batch_endpoints.storage.http import download, size_of
 from airflow_batch_endpoints.storage.local import LocalStore
 from airflow_batch_endpoints.storage.reach import check_reach, is_within
 from airflow_batch_endpoints.storage.store import Store
 from airflow_batch_endpoints.storage.uris import join, local_path, normalise
+from airflow_batch_endpoints.worker.scoring.fetching import local_files
 
 
 @pytest.mark.parametrize(
@@ -29,6 +36,14 @@ from airflow_batch_endpoints.storage.uris import join, local_path, normalise
         ("s3://bucket/a//b/../c/", "s3://bucket/a/c"),
         ("s3://bucket/../../etc", "s3://bucket/etc"),
         ("HTTP://Host.Example/x?sig=1", "http://host.example/x?sig=1"),
+        ("http://host.example/a/?sig=/../#top", "http://host.example/a?sig=/../"),
+        # Only HTTP has queries and fragments.
+        ("/a/?.csv", "file:///a/?.csv"),
+        ("file:///a/b?/#1/../c#2", "file:///a/b?/c%232"),
+        ("file:///a/b%3Fc%231", "file:///a/b?c%231"),
+        ("s3://bucket/a/?.csv", "s3://bucket/a/?.csv"),
+        ("gs://bucket/a#1/./b?c#2/", "gs://bucket/a#1/b?c#2"),
+        ("abfss://box@account.dfs.core.windows.net/a?/b", "abfss://box@account.dfs.core.windows.net/a?/b"),
         # Nothing leads elsewhere here: names of objects in interfaces over HTTP, a dot within a name, an object of that name.
         ("https://host.example/o/a%2Fb.csv?alt=media", "https://host.example/o/a%2Fb.csv?alt=media"),
         ("https://host.example/a%2ecsv?at=/%2e%2e/", "https://host.example/a%2ecsv?at=/%2e%2e/"),
@@ -48,6 +63,8 @@ def test_one_way_to_write_a_uri(uri: str, normal: str) -> None:
         "gopher://x/y",
         "s3://key:secret@bucket/x",
         "http://u:p@host/",
+        "s3://a?key:secret@bucket/x",
+        "s3:bucket/x",
         "file://host/x",
         "a\0b",
         "s3:///x",
@@ -69,6 +86,7 @@ def test_what_is_no_uri(uri: str) -> None:
 @given(st.binary(min_size=1, max_size=30).filter(lambda b: b"\0" not in b and b not in (b".", b"..") and b"/" not in b))
 def test_local_names_survive(name: bytes) -> None:
     uri = join("file:///root-of-all", os.fsdecode(name))
+    assert normalise(uri) == uri
     assert os.fsencode(local_path(uri)) == b"/root-of-all/" + name
 
 
@@ -146,20 +164,41 @@ def test_only_one_of_many_creates(tmp_path: Path) -> None:
 # -- HTTP -----------------------------------------------------------------------------------------------------------------
 
 
+def answer_packed(handler: BaseHTTPRequestHandler) -> None:
+    is_packed = handler.path == "/stored-packed.csv" or "gzip" in handler.headers.get("Accept-Encoding", "")
+    content = gzip.compress(b"a\n" * 100) if is_packed else b"a\n" * 100
+    handler.send_response(200)
+    if is_packed:
+        handler.send_header("Content-Encoding", "gzip")
+    handler.send_header("Content-Length", str(len(content)))
+    handler.end_headers()
+    if handler.command == "GET":
+        handler.wfile.write(content)
+
+
 @pytest.fixture
 def server() -> Iterator[str]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
+            self.path, _, query = self.path.partition("?")
             if self.path == "/away":
                 self.send_response(302)
                 self.send_header("Location", "http://169.254.169.254/latest")
+            elif self.path == "/signed/x.csv" and query != "sig=secret":
+                self.send_response(403)
+            elif self.path == "/nonsense":
+                self.wfile.write(b"What?\r\n\r\n")
+                return
+            elif self.path.endswith("packed.csv"):
+                answer_packed(self)
+                return
             elif self.path == "/inside":
                 self.send_response(302)
                 self.send_header("Location", "/data/x.csv")
             elif self.path == "/data/out":
                 self.send_response(302)
                 self.send_header("Location", "/data/%2e%2e/private/x.csv")
-            elif self.path in ("/data/x.csv", "/private/x.csv"):
+            elif self.path in ("/data/x.csv", "/private/x.csv", "/signed/x.csv"):
                 self.send_response(200)
                 self.send_header("Content-Length", "4")
             else:
@@ -198,6 +237,59 @@ def test_http_goes_no_further_than_allowed(server: str, tmp_path: Path) -> None:
         download(f"{server.replace('127.0.0.1', 'localhost')}/data/x.csv", tmp_path / "y", ["http://example.org"])
     with pytest.raises(InputError, match="404"):
         download(f"{server}/missing", tmp_path / "y", allowed)
+
+
+def test_sizes_are_those_of_what_comes(server: str, tmp_path: Path) -> None:
+    for name, size in (("packed", 200), ("stored-packed", 0)):
+        assert size_of(f"{server}/{name}.csv", [server]) == size
+        download(f"{server}/{name}.csv", tmp_path / name, [server])
+        assert (tmp_path / name).read_bytes() == b"a\n" * 100
+
+
+def test_failures_do_not_tell_what_lets_one_in(
+    server: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(retries, "TRIES", 2)
+    key = str(1 << 40)
+    for uri, error in (
+        (f"{server}/signed/x.csv", InputError),
+        (f"{server}/nonsense", InfrastructureError),
+        ("http://127.0.0.1:99999/x.csv", InputError),
+    ):
+        with pytest.raises(error) as told:
+            size_of(normalise(f"{uri}?sig={key}"), [server])
+        assert key not in "".join(traceback.format_exception(told.value))
+    assert "trying again" in caplog.text
+    assert key not in caplog.text
+
+
+def test_the_query_that_lets_one_in_is_in_no_name(server: str, tmp_path: Path) -> None:
+    uri = f"{server}/signed/x.csv?sig=secret"
+    assert [(item.path, item.uri) for item in items_of(uri, [server])] == [("x.csv", uri)]
+    with local_files(items_of(uri, [server]), [server], tmp_path) as (path,):
+        assert (Path(path).name, Path(path).read_text()) == ("x.csv", "a\n1\n")
+    assert join(f"{server}/signed?sig=secret", "a", "x.csv") == f"{server}/signed/a/x.csv?sig=secret"
+    with pytest.raises(ReachError) as told:
+        list_input(uri, ["s3://bucket"])
+    assert "secret" not in str(told.value)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_names_that_hold_the_signs_of_queries(s3: str, tmp_path: Path) -> None:
+    names = ["a?b.csv", "c#d.csv", "e?/f.csv"]
+    for name in names:
+        open_store(f"{s3}-{tmp_path.name}").write(name, name.encode())
+    items = items_of(normalise(f"{s3}-{tmp_path.name}/"), [s3.rpartition("/")[0]])
+    assert [item.path for item in items] == names
+    assert [normalise(item.uri) for item in items] == [item.uri for item in items]
+    with local_files(items, (), tmp_path) as paths:
+        assert [Path(path).read_text() for path in paths] == names
+        assert all(path.endswith(name) for path, name in zip(paths, names, strict=True))
+
+
+def items_of(uri: str, allowed: list[str]) -> list[Item]:
+    plan = plans.make(list_input(uri, allowed), size=Size(10, "files"), slots=1)
+    return [item for mini_batch in plan.shard(0).mini_batches for item in mini_batch.items]
 
 
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
