@@ -42,7 +42,8 @@ class RunTrigger(BaseTrigger):
         """Look until there is something to tell."""
         started = time.monotonic()
         while True:
-            event = await sync_to_async(self.look)()
+            # A look that is cut off would swallow who wants the end, and on_kill is called for a person only.
+            event = await asyncio.shield(sync_to_async(self.look)())
             if event is not None:
                 await settled(started)
                 yield TriggerEvent(event)
