@@ -14,6 +14,8 @@ from asgiref.sync import sync_to_async
 from airflow_batch_endpoints.triggers.resuming import settled
 
 FINAL_RUN_STATES = ("success", "failed")
+DELETED = "deleted"
+"""How a run has ended that was there, and is no more."""
 
 
 class RunTrigger(BaseTrigger):
@@ -59,6 +61,17 @@ def run_state(dag_id: str, run_id: str) -> str | None:
         return None
     state = RuntimeTaskInstance.get_dagrun_state(dag_id=dag_id, run_id=run_id)
     return str(getattr(state, "value", state))
+
+
+def final_state(state: str | None) -> str | None:
+    """Return how a run has ended that was there; ``None`` while it has not.
+
+    Airflow answers who starts a run only when others can see it, so that one which is not there then has been deleted, alone or
+    with its DAG.
+
+    :param state: what :func:`run_state` says.
+    """
+    return DELETED if state is None else state if state in FINAL_RUN_STATES else None
 
 
 def any_succeeded(dag_id: str, run_id: str, task_id: str) -> bool:
