@@ -12,7 +12,7 @@ from airflow.sdk.execution_time.context import NEVER_EXPIRE
 
 from airflow_batch_endpoints.hooks.batch_endpoint import BatchEndpointHook, job_name
 from airflow_batch_endpoints.jobs.naming import dag_id
-from airflow_batch_endpoints.operators.run import Run, RunOperator, number
+from airflow_batch_endpoints.operators.run import Run, RunOperator
 from airflow_batch_endpoints.triggers.job import BatchJobTrigger
 from airflow_batch_endpoints.triggers.run import DELETED
 
@@ -100,7 +100,7 @@ class BatchInvokeOperator(RunOperator):
     def identify(self, context: Context) -> tuple[str, str, str]:
         """Return the job: the same for every try until one has succeeded."""
         store, ti = context["task_state_store"], context["ti"]
-        count = number(store.get(_NUMBER))
+        count = _number(store.get(_NUMBER))
         if store.get(_FINISHED) == count:
             count += 1
             store.set(_NUMBER, count, retention=NEVER_EXPIRE)
@@ -135,13 +135,15 @@ class BatchInvokeOperator(RunOperator):
 
     def trigger(self, context: Context, run: Run) -> BatchJobTrigger:
         """Return what waits for the job."""
+        # The triggerer may not ask for it: of a run that is cleared while it runs, the submission before is canceled.
+        submission = self.hook.submission(self.endpoint, run.run_id)
         return BatchJobTrigger(
-            endpoint=self.endpoint, job=run.run_id, submission=run.submission, poll_interval=self.poll_interval
+            endpoint=self.endpoint, job=run.run_id, submission=submission, poll_interval=self.poll_interval
         )
 
     def end(self, run: Run, reason: str) -> None:
         """Cancel the job."""
-        self.hook.cancel(self.endpoint, run.run_id, run.submission, reason)
+        self.hook.cancel(self.endpoint, run.run_id, reason)
 
     def result(self, context: Context, run: Run, state: str) -> dict[str, Any]:
         """Return the job's summary."""
@@ -151,5 +153,10 @@ class BatchInvokeOperator(RunOperator):
         if state != "success":
             raise RuntimeError(f"{run.what} failed: {self.hook.error(self.endpoint, run.run_id)}")
         store = context["task_state_store"]
-        store.set(_FINISHED, number(store.get(_NUMBER)), retention=NEVER_EXPIRE)
+        store.set(_FINISHED, _number(store.get(_NUMBER)), retention=NEVER_EXPIRE)
         return self.hook.summary(self.endpoint, run.run_id)
+
+
+def _number(kept: object) -> int:
+    """Return a number that was kept; 0 when none was."""
+    return kept if isinstance(kept, int) else 0

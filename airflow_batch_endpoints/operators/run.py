@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator, conf
 from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowTaskTimeout, TaskDeferralTimeout
-from airflow.sdk.execution_time.context import NEVER_EXPIRE
 
 from airflow_batch_endpoints.exceptions import UserError
 from airflow_batch_endpoints.hooks.dag_run import start_run
@@ -33,8 +32,6 @@ class Run:
 
     dag_id: str
     run_id: str
-    submission: str
-    """Which submission of it: a run that is resumed starts another."""
     what: str
     """What people call it, such as ``job 'x'``."""
 
@@ -133,8 +130,7 @@ class RunOperator(BaseOperator):
         self._ending = True
 
     def _run(self, context: Context) -> Run:
-        dag_id, run_id, what = self.identify(context)
-        return Run(dag_id, run_id, str(number(context["task_state_store"].get(f"submissions.{run_id}"))), what)
+        return Run(*self.identify(context))
 
     def _submit(self, context: Context) -> Run:
         """Start the run, reconnect to it, or resume it."""
@@ -145,11 +141,8 @@ class RunOperator(BaseOperator):
                 started = self.start(context, run)
                 self.log.info("%s %s", "started" if started else "found", run.what)
             elif state == "failed":
-                again = int(run.submission) + 1
-                context["task_state_store"].set(f"submissions.{run.run_id}", again, retention=NEVER_EXPIRE)
                 self.start(context, run, resume=True)
                 self.log.info("%s had failed; its run is cleared and goes on", run.what)
-                return self._run(context)
             else:
                 self.log.info("found %s (%s)", run.what, state)
         except UserError as error:
@@ -196,8 +189,3 @@ def _own_state(context: Context) -> str | None:
     index = -1 if ti.map_index is None else ti.map_index
     states = ti.get_task_states(dag_id=ti.dag_id, map_index=index, task_ids=[ti.task_id], run_ids=[ti.run_id])
     return next(iter(states.get(ti.run_id, {}).values()), None)
-
-
-def number(kept: object) -> int:
-    """Return a number that was kept; 0 when none was."""
-    return kept if isinstance(kept, int) else 0
