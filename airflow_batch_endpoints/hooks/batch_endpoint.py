@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseHook
 
 from airflow_batch_endpoints.exceptions import ConflictError, NotFoundError
-from airflow_batch_endpoints.hooks.dag_run import conf_of, is_paused, start_run
+from airflow_batch_endpoints.hooks.dag_run import conf_of, is_paused, start_run, submission_of_run
 from airflow_batch_endpoints.jobs.naming import dag_id
 from airflow_batch_endpoints.triggers.run import run_state
 from airflow_batch_endpoints.triggers.stopping import request_cancel
@@ -125,9 +125,15 @@ class BatchEndpointHook(BaseHook):
                 return str(found)
         return "see the logs of its tasks"
 
-    def cancel(self, endpoint: str, job: str, submission: str, reason: str) -> None:
-        """Ask the workers of a job's submission to stop."""
-        request_cancel(endpoint, job, submission, reason)
+    def submission(self, endpoint: str, job: str) -> str | None:
+        """Return which submission of a job is the last, whoever cleared its run; ``None`` when there is no run."""
+        return submission_of_run(dag_id(endpoint), job)
+
+    def cancel(self, endpoint: str, job: str, reason: str) -> None:
+        """Ask the workers of a job to stop, as it is now: cleared after this, it goes on."""
+        submission = self.submission(endpoint, job)
+        if submission is not None:
+            request_cancel(endpoint, job, submission, reason)
 
 
 def _load(document: str | Path | dict[str, Any]) -> tuple[Path, Document]:

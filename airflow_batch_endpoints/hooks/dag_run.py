@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_batch_endpoints.exceptions import InfrastructureError, NotFoundError, UserError
 
 if TYPE_CHECKING:
-    from airflow.sdk.execution_time.comms import ErrorResponse
+    from airflow.sdk.execution_time.comms import DagRunResult, ErrorResponse
 
 
 def start_run(dag_id: str, run_id: str, conf: dict[str, Any], *, resume: bool = False) -> bool:
@@ -65,12 +65,25 @@ def is_paused(dag_id: str) -> bool | None:
 
 def conf_of(dag_id: str, run_id: str) -> dict[str, Any] | None:
     """Return the parameters of a run; ``None`` when there is no such run."""
+    found = _find(dag_id, run_id)
+    return None if found is None else dict(found.conf or {})
+
+
+def submission_of_run(dag_id: str, run_id: str) -> str | None:
+    """Return what tells this submission of a run from those before it was cleared; ``None`` when there is no such run."""
+    found = _find(dag_id, run_id)
+    return None if found is None else str(found.clear_number or 0)
+
+
+def _find(dag_id: str, run_id: str) -> DagRunResult | None:
     from airflow.sdk.exceptions import AirflowRuntimeError
     from airflow.sdk.execution_time.comms import DagRunResult, GetDagRun
     from airflow.sdk.execution_time.task_runner import SUPERVISOR_COMMS
 
     try:
         found = SUPERVISOR_COMMS.send(GetDagRun(dag_id=dag_id, run_id=run_id))
-    except AirflowRuntimeError:
+    except AirflowRuntimeError as error:
+        if status_of(error.error) != HTTPStatus.NOT_FOUND:
+            raise
         return None
-    return dict(found.conf or {}) if isinstance(found, DagRunResult) else None
+    return found if isinstance(found, DagRunResult) else None

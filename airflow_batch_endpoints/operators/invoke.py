@@ -7,12 +7,14 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator, BaseOperatorLink, conf
+from airflow.sdk.exceptions import AirflowFailException
 from airflow.sdk.execution_time.context import NEVER_EXPIRE
 
 from airflow_batch_endpoints.hooks.batch_endpoint import BatchEndpointHook, job_name
 from airflow_batch_endpoints.jobs.naming import dag_id
-from airflow_batch_endpoints.operators.run import Run, RunOperator, number
+from airflow_batch_endpoints.operators.run import Run, RunOperator
 from airflow_batch_endpoints.triggers.job import BatchJobTrigger
+from airflow_batch_endpoints.triggers.run import DELETED
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -42,7 +44,7 @@ class BatchInvokeOperator(RunOperator):
 
     A retry finds its own job again: it goes on waiting, takes the result, or resumes the job when it failed. A task
     that is cleared after it succeeded starts a new job. A person who ends the task cancels the job; a worker or
-    triggerer that shuts down does not.
+    triggerer that shuts down does not. A person who deletes the job's run fails the task.
 
     :param endpoint: name of the endpoint (templated).
     :param input_data: URI of a file, a folder or a pattern; of a pipeline, its one data input (templated).
@@ -98,7 +100,7 @@ class BatchInvokeOperator(RunOperator):
     def identify(self, context: Context) -> tuple[str, str, str]:
         """Return the job: the same for every try until one has succeeded."""
         store, ti = context["task_state_store"], context["ti"]
-        count = number(store.get(_NUMBER))
+        count = _number(store.get(_NUMBER))
         if store.get(_FINISHED) == count:
             count += 1
             store.set(_NUMBER, count, retention=NEVER_EXPIRE)
@@ -133,18 +135,28 @@ class BatchInvokeOperator(RunOperator):
 
     def trigger(self, context: Context, run: Run) -> BatchJobTrigger:
         """Return what waits for the job."""
+        # The triggerer may not ask for it: of a run that is cleared while it runs, the submission before is canceled.
+        submission = self.hook.submission(self.endpoint, run.run_id)
         return BatchJobTrigger(
-            endpoint=self.endpoint, job=run.run_id, submission=run.submission, poll_interval=self.poll_interval
+            endpoint=self.endpoint, job=run.run_id, submission=submission, poll_interval=self.poll_interval
         )
 
     def end(self, run: Run, reason: str) -> None:
         """Cancel the job."""
-        self.hook.cancel(self.endpoint, run.run_id, run.submission, reason)
+        self.hook.cancel(self.endpoint, run.run_id, reason)
 
-    def result(self, context: Context, run: Run, state: str | None) -> dict[str, Any]:
+    def result(self, context: Context, run: Run, state: str) -> dict[str, Any]:
         """Return the job's summary."""
+        if state == DELETED:
+            # No retry: it would start again what a person has taken away.
+            raise AirflowFailException(f"{run.what} was deleted; clear this task to start it again")
         if state != "success":
             raise RuntimeError(f"{run.what} failed: {self.hook.error(self.endpoint, run.run_id)}")
         store = context["task_state_store"]
-        store.set(_FINISHED, number(store.get(_NUMBER)), retention=NEVER_EXPIRE)
+        store.set(_FINISHED, _number(store.get(_NUMBER)), retention=NEVER_EXPIRE)
         return self.hook.summary(self.endpoint, run.run_id)
+
+
+def _number(kept: object) -> int:
+    """Return a number that was kept; 0 when none was."""
+    return kept if isinstance(kept, int) else 0

@@ -21,6 +21,7 @@ from airflow_batch_endpoints.operators.job import (
 )
 from airflow_batch_endpoints.operators.run import Run, RunOperator
 from airflow_batch_endpoints.triggers.job import OtherDagTrigger
+from airflow_batch_endpoints.triggers.run import DELETED
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -100,11 +101,15 @@ class OtherDagOperator(RunOperator):
         """Leave the run to the processes that may end it."""
         self.log.info("%s is ended when the job is next looked at: %s", run.what, reason)
 
-    def result(self, context: Context, run: Run, state: str | None) -> dict[str, Any]:
+    def result(self, context: Context, run: Run, state: str) -> dict[str, Any]:
         """Report how the run ended."""
         told = self.tell(context, run)
         if state != "success":
-            sentence = f"{run.what} has failed; see its tasks. Clearing the run of the job clears it, too"
+            sentence = (
+                f"{run.what} was deleted. Clear the run of the job to start it again"
+                if state == DELETED
+                else f"{run.what} has failed; see its tasks. Clearing the run of the job clears it, too"
+            )
             context["ti"].xcom_push(ERROR, sentence)
             raise AirflowFailException(sentence)
         result = {"state": "Completed", **told}

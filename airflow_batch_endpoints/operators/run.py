@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import BaseOperator, conf
-from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowTaskTimeout
-from airflow.sdk.execution_time.context import NEVER_EXPIRE
+from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowTaskTimeout, TaskDeferralTimeout
 
 from airflow_batch_endpoints.exceptions import UserError
 from airflow_batch_endpoints.hooks.dag_run import start_run
-from airflow_batch_endpoints.triggers.run import FINAL_RUN_STATES, run_state
+from airflow_batch_endpoints.triggers.resuming import time_left
+from airflow_batch_endpoints.triggers.run import final_state, run_state
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 _SLICE_SECONDS = 0.2
 _ENDED_BY_A_PERSON = ("failed", "success", "skipped", "removed")
 """What a task's state can be that is being ended, unless only its worker shuts down or it is to run again."""
+_OVERDUE = "the task that invoked it exceeded its execution_timeout"
 
 
 @dataclass(frozen=True)
@@ -31,8 +32,6 @@ class Run:
 
     dag_id: str
     run_id: str
-    submission: str
-    """Which submission of it: a run that is resumed starts another."""
     what: str
     """What people call it, such as ``job 'x'``."""
 
@@ -94,8 +93,11 @@ class RunOperator(BaseOperator):
         """Ask for the end of the run, because this task is ended."""
 
     @abstractmethod
-    def result(self, context: Context, run: Run, state: str | None) -> dict[str, Any]:
-        """Return the result of a run that has ended, or raise."""
+    def result(self, context: Context, run: Run, state: str) -> dict[str, Any]:
+        """Return the result of a run that has ended, or raise.
+
+        :param state: how it has ended: ``success``, ``failed``, or ``deleted`` by a person, alone or with its DAG.
+        """
 
     # -- running it ---------------------------------------------------------------------------------------------------
 
@@ -103,20 +105,22 @@ class RunOperator(BaseOperator):
         """Start the run, or find it again, and wait."""
         run = self._submit(context)
         told = self.tell(context, run)
-        if not self.wait_for_completion:
-            return told
-        if run_state(run.dag_id, run.run_id) not in FINAL_RUN_STATES:
-            if self.deferrable:
-                self.defer(trigger=self.trigger(context, run), method_name="execute_complete")
-            self._wait(context, run)
-        return self._result(context, run)
+        return self._await(context, run) if self.wait_for_completion else told
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
-        """Take the result after waiting in the triggerer."""
+        """Take the result after waiting in the triggerer; wait again when the run was cleared since."""
         run = self._run(context)
-        if event.get("state") not in FINAL_RUN_STATES:
+        if event.get("state") is None:
             self.look(context, run)
-        return self._result(context, run)
+        return self._await(context, run)
+
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Context) -> Any:
+        """Go on after waiting in the triggerer, or end as :meth:`_wait` does when there was no more time to wait."""
+        try:
+            return super().resume_execution(next_method, next_kwargs, context)
+        except TaskDeferralTimeout:
+            self.end(self._run(context), _OVERDUE)
+            raise AirflowTaskTimeout(f"the task exceeded its execution_timeout of {self.execution_timeout}") from None
 
     def on_kill(self) -> None:
         """Note that the task is being ended; :meth:`_wait` does what follows from it.
@@ -126,8 +130,7 @@ class RunOperator(BaseOperator):
         self._ending = True
 
     def _run(self, context: Context) -> Run:
-        dag_id, run_id, what = self.identify(context)
-        return Run(dag_id, run_id, str(number(context["task_state_store"].get(f"submissions.{run_id}"))), what)
+        return Run(*self.identify(context))
 
     def _submit(self, context: Context) -> Run:
         """Start the run, reconnect to it, or resume it."""
@@ -138,29 +141,38 @@ class RunOperator(BaseOperator):
                 started = self.start(context, run)
                 self.log.info("%s %s", "started" if started else "found", run.what)
             elif state == "failed":
-                again = int(run.submission) + 1
-                context["task_state_store"].set(f"submissions.{run.run_id}", again, retention=NEVER_EXPIRE)
                 self.start(context, run, resume=True)
                 self.log.info("%s had failed; its run is cleared and goes on", run.what)
-                return self._run(context)
             else:
                 self.log.info("found %s (%s)", run.what, state)
         except UserError as error:
             raise AirflowFailException(str(error)) from None
         return run
 
-    def _wait(self, context: Context, run: Run) -> None:
+    def _await(self, context: Context, run: Run) -> dict[str, Any]:
+        """Return the result of the run when it has ended, which may be now."""
+        state = final_state(run_state(run.dag_id, run.run_id))
+        if state is None and self.deferrable:
+            self.defer(
+                trigger=self.trigger(context, run),
+                method_name="execute_complete",
+                timeout=time_left(context["ti"].start_date, self.execution_timeout),
+            )
+        return self.result(context, run, state or self._wait(context, run))
+
+    def _wait(self, context: Context, run: Run) -> str:
         """Look until the run has ended, or this task has to."""
         try:
-            while run_state(run.dag_id, run.run_id) not in FINAL_RUN_STATES:
+            while (state := final_state(run_state(run.dag_id, run.run_id))) is None:
                 self.look(context, run)
                 until = time.monotonic() + self.poll_interval
                 while not self._ending and time.monotonic() < until:
                     time.sleep(min(_SLICE_SECONDS, self.poll_interval))
                 if self._ending:
                     self._leave(context, run)
+            return state
         except AirflowTaskTimeout:
-            self.end(run, "the task that invoked it exceeded its execution_timeout")
+            self.end(run, _OVERDUE)
             raise
 
     def _leave(self, context: Context, run: Run) -> None:
@@ -170,9 +182,6 @@ class RunOperator(BaseOperator):
         self.end(run, "the task that invoked it was ended")
         raise AirflowFailException(f"the task was ended, and {run.what} with it")
 
-    def _result(self, context: Context, run: Run) -> dict[str, Any]:
-        return self.result(context, run, run_state(run.dag_id, run.run_id))
-
 
 def _own_state(context: Context) -> str | None:
     """Return what the server says of the state of this very task."""
@@ -180,8 +189,3 @@ def _own_state(context: Context) -> str | None:
     index = -1 if ti.map_index is None else ti.map_index
     states = ti.get_task_states(dag_id=ti.dag_id, map_index=index, task_ids=[ti.task_id], run_ids=[ti.run_id])
     return next(iter(states.get(ti.run_id, {}).values()), None)
-
-
-def number(kept: object) -> int:
-    """Return a number that was kept; 0 when none was."""
-    return kept if isinstance(kept, int) else 0

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from datetime import UTC, datetime, timedelta
 
 from airflow.sdk import conf
 
@@ -21,5 +22,20 @@ async def settled(started: float) -> None:
 
     :param started: when its trigger was started, on the monotonic clock.
     """
-    late = conf.getfloat("workers", "min_heartbeat_interval", fallback=5.0)
-    await asyncio.sleep(max(0.0, started + late + MARGIN_SECONDS - time.monotonic()))
+    await asyncio.sleep(max(0.0, started + _settling_seconds() - time.monotonic()))
+
+
+def time_left(started: datetime, *limits: timedelta | None) -> timedelta | None:
+    """Return how long a task may be deferred; ``None`` without an end.
+
+    :param started: when the try of the task has started.
+    :param limits: how long it may take.
+    """
+    given = [limit for limit in limits if limit is not None]
+    if not given:
+        return None
+    return max(started + min(given) - datetime.now(UTC), timedelta(seconds=_settling_seconds()))
+
+
+def _settling_seconds() -> float:
+    return conf.getfloat("workers", "min_heartbeat_interval", fallback=5.0) + MARGIN_SECONDS

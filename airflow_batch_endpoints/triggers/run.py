@@ -14,6 +14,8 @@ from asgiref.sync import sync_to_async
 from airflow_batch_endpoints.triggers.resuming import settled
 
 FINAL_RUN_STATES = ("success", "failed")
+DELETED = "deleted"
+"""How a run has ended that was there, and is no more."""
 
 
 class RunTrigger(BaseTrigger):
@@ -42,7 +44,8 @@ class RunTrigger(BaseTrigger):
         """Look until there is something to tell."""
         started = time.monotonic()
         while True:
-            event = await sync_to_async(self.look)()
+            # A look that is cut off would swallow who wants the end, and on_kill is called for a person only.
+            event = await asyncio.shield(sync_to_async(self.look)())
             if event is not None:
                 await settled(started)
                 yield TriggerEvent(event)
@@ -58,6 +61,17 @@ def run_state(dag_id: str, run_id: str) -> str | None:
         return None
     state = RuntimeTaskInstance.get_dagrun_state(dag_id=dag_id, run_id=run_id)
     return str(getattr(state, "value", state))
+
+
+def final_state(state: str | None) -> str | None:
+    """Return how a run has ended that was there; ``None`` while it has not.
+
+    Airflow answers who starts a run only when others can see it, so that one which is not there then has been deleted, alone or
+    with its DAG.
+
+    :param state: what :func:`run_state` says.
+    """
+    return DELETED if state is None else state if state in FINAL_RUN_STATES else None
 
 
 def any_succeeded(dag_id: str, run_id: str, task_id: str) -> bool:

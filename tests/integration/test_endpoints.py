@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -238,3 +239,62 @@ def test_a_person_ending_the_task_cancels_the_job(airflow: RealAirflow, invoked:
     airflow.fail(dag_id, "ended")
     airflow.eventually(lambda: not airflow.workers("score", name), 60)
     assert airflow.wait("batch_endpoint.invoked", name) == "failed"
+
+
+@pytest.fixture
+def paused(airflow: RealAirflow, invoked: str) -> Iterator[None]:
+    """Jobs stay queued: Airflow deletes no run that is running."""
+    airflow.eventually(lambda: airflow.has_dag("batch_endpoint.invoked"))
+    airflow.api("PATCH", "dags/batch_endpoint.invoked", {"is_paused": True})
+    yield
+    airflow.api("PATCH", "dags/batch_endpoint.invoked", {"is_paused": False})
+
+
+@pytest.mark.parametrize("how", ["waiting", "deferrable"])
+@pytest.mark.usefixtures("paused")
+def test_a_person_deleting_the_job_fails_the_task(airflow: RealAirflow, how: str) -> None:
+    dag_id = f"invoking_{how}"
+    before = jobs_of(airflow, dag_id)
+    airflow.trigger(dag_id, "deleted")
+    (name,) = airflow.eventually(lambda: jobs_of(airflow, dag_id) - before)
+    wanted = "deferred" if how == "deferrable" else "running"
+    airflow.eventually(lambda: airflow.tasks(dag_id, "deleted")[0]["state"] == wanted)
+    airflow.api("DELETE", f"dags/batch_endpoint.invoked/dagRuns/{name}")
+    airflow.wait(dag_id, "deleted", "failed")
+    assert f"job '{name}' of endpoint 'invoked' was deleted" in airflow.logs(dag_id, "deleted")
+    assert jobs_of(airflow, dag_id) == before, "nobody starts again what a person has deleted"
+
+
+def test_a_deferred_task_ends_in_time_and_its_job_with_it(airflow: RealAirflow, invoked: str) -> None:
+    airflow.inputs("long", 200)
+    airflow.trigger("invoking_limited", "late", {"folder": "long"})
+    (name,) = airflow.eventually(lambda: jobs_of(airflow, "invoking_limited"))
+    airflow.wait("invoking_limited", "late", "failed")
+    assert "exceeded its execution_timeout of 0:00:20" in airflow.logs("invoking_limited", "late")
+    assert airflow.wait("batch_endpoint.invoked", name) == "failed"
+    assert "exceeded its execution_timeout" in airflow.logs("batch_endpoint.invoked", name)
+
+
+@pytest.mark.usefixtures("paused")
+def test_sensors_end_when_their_job_is_deleted_or_late(airflow: RealAirflow) -> None:
+    def states(*wanted: str) -> dict[str, str] | None:
+        found = {task["task_id"]: str(task["state"]) for task in airflow.tasks("invoking_nothing", "one")}
+        return found if all(state in wanted for state in found.values()) else None
+
+    airflow.api(
+        "POST",
+        "dags/batch_endpoint.invoked/dagRuns",
+        {"dag_run_id": "sensed", "logical_date": None, "conf": {"input": "/nowhere"}},
+    )
+    airflow.trigger("invoking_nothing", "one", {"job": "sensed"})
+    airflow.eventually(lambda: states("running", "up_for_reschedule", "deferred", "skipped"))
+    airflow.eventually(
+        lambda: (
+            airflow.tries("invoking_nothing", "one", "reschedule")
+            and airflow.logs("invoking_nothing", "one").count("Rescheduling task")
+        )
+    )
+    airflow.api("DELETE", "dags/batch_endpoint.invoked/dagRuns/sensed")
+    ended = airflow.eventually(lambda: states("failed", "skipped"))
+    assert ended == {"poke": "failed", "reschedule": "failed", "deferrable": "failed", "impatient": "skipped"}
+    assert airflow.logs("invoking_nothing", "one").count("job 'sensed' of endpoint 'invoked' was deleted") >= 3

@@ -17,6 +17,7 @@ for how, options in {
     "deferrable": {"deferrable": True},
     "starting": {"wait_for_completion": False},
     "on_asset": {"deferrable": True},
+    "limited": {"deferrable": True, "execution_timeout": timedelta(seconds=20), "retries": 0},
 }.items():
     schedule = [Asset(name="invoking", uri="x://invoking")] if how == "on_asset" else None
     with DAG(f"invoking_{how}", schedule=schedule, start_date=datetime(2024, 1, 1), catchup=False) as dag:
@@ -25,9 +26,7 @@ for how, options in {
             endpoint="invoked",
             input_data=INPUT,
             poll_interval=0.5,
-            retries=2,
-            retry_delay=timedelta(seconds=1),
-            **options,
+            **{"retries": 2, "retry_delay": timedelta(seconds=1), **options},
         )
         if how == "starting":
             wait = BatchJobSensor(
@@ -39,3 +38,23 @@ for how, options in {
             )
             invoke >> wait
     globals()[dag.dag_id] = dag
+
+with DAG("invoking_nothing", schedule=None, start_date=datetime(2024, 1, 1), catchup=False) as invoking_nothing:
+    for how in ("poke", "reschedule", "deferrable"):
+        BatchJobSensor(
+            task_id=how,
+            endpoint="invoked",
+            job="{{ dag_run.conf['job'] }}",
+            poke_interval=1,
+            mode="reschedule" if how == "reschedule" else "poke",
+            deferrable=how == "deferrable",
+        )
+    BatchJobSensor(
+        task_id="impatient",
+        endpoint="invoked",
+        job="unborn",
+        poke_interval=1,
+        timeout=5,
+        soft_fail=True,
+        deferrable=True,
+    )

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from datetime import UTC, datetime, timedelta
 
 import pytest
 
@@ -23,3 +24,15 @@ def test_no_task_goes_on_before_its_first_process_is_known_to_have_ended(
     with pytest.raises(StopIteration):
         coroutine.send(None)
     assert slept == [rest]
+
+
+def test_no_task_is_deferred_longer_than_it_may_take() -> None:
+    hour, minute, now = timedelta(hours=1), timedelta(minutes=1), datetime.now(UTC)
+    assert resuming.time_left(now, None) is None
+    for limits in ([hour], [None, hour], [hour, timedelta(days=7)]):
+        left = resuming.time_left(now - minute, *limits)
+        assert left is not None
+        assert hour - 2 * minute < left <= hour - minute, "what it has taken already counts"
+    assert resuming.time_left(now - hour, minute) == timedelta(seconds=7), (
+        "its first process must be known to have ended"
+    )
