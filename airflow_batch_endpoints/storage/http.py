@@ -24,6 +24,8 @@ from airflow_batch_endpoints.storage.retries import retrying
 from airflow_batch_endpoints.storage.uris import normalise, shown
 
 _REDIRECTS = (301, 302, 303, 307, 308)
+_PASSING = (408, 429, 500, 502, 503, 504)
+"""What a server answers that may answer otherwise soon."""
 MAX_REDIRECTS = 5
 _CHUNK = 1 << 20
 
@@ -77,6 +79,8 @@ async def _request(uri: str, allowed: Sequence[str], method: str, path: Path | N
                     continue
                 if answer.status in (403, 404, 410):
                     raise InputError(f"input {shown(uri)}: the server answers {answer.status} {answer.reason}")
+                if answer.status in _PASSING:
+                    raise ConnectionError(f"the server answers {answer.status} {answer.reason}")
                 if answer.status >= 400 and not (method == "HEAD" and answer.status in (405, 501)):
                     raise InfrastructureError(f"input {shown(uri)}: the server answers {answer.status} {answer.reason}")
                 if path is not None:

@@ -178,6 +178,8 @@ def answer_packed(handler: BaseHTTPRequestHandler) -> None:
 
 @pytest.fixture
 def server() -> Iterator[str]:
+    busy = iter((503, 429))
+
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             self.path, _, query = self.path.partition("?")
@@ -186,6 +188,10 @@ def server() -> Iterator[str]:
                 self.send_header("Location", "http://169.254.169.254/latest")
             elif self.path == "/signed/x.csv" and query != "sig=secret":
                 self.send_response(403)
+            elif self.path == "/down":
+                self.send_response(503)
+            elif self.path == "/busy/x.csv":
+                self.send_response(next(busy, 200))
             elif self.path == "/nonsense":
                 self.wfile.write(b"What?\r\n\r\n")
                 return
@@ -237,6 +243,14 @@ def test_http_goes_no_further_than_allowed(server: str, tmp_path: Path) -> None:
         download(f"{server.replace('127.0.0.1', 'localhost')}/data/x.csv", tmp_path / "y", ["http://example.org"])
     with pytest.raises(InputError, match="404"):
         download(f"{server}/missing", tmp_path / "y", allowed)
+
+
+def test_a_server_that_is_busy_is_asked_again(server: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    download(f"{server}/busy/x.csv", tmp_path / "x", [server])
+    assert (tmp_path / "x").read_text() == "a\n1\n"
+    monkeypatch.setattr(retries, "TRIES", 2)
+    with pytest.raises(InfrastructureError, match=r"downloading .*/down.: .* answers 503 Service Unavailable"):
+        download(f"{server}/down", tmp_path / "y", [server])
 
 
 def test_sizes_are_those_of_what_comes(server: str, tmp_path: Path) -> None:
