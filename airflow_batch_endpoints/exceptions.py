@@ -34,9 +34,6 @@ class BatchEndpointsError(Exception):
     exit_code: ClassVar[int] = 1
     """What a process ends with when nobody handles the error."""
 
-    retryable: ClassVar[bool] = False
-    """Whether the same call may succeed later, unchanged."""
-
 
 class UserError(BatchEndpointsError):
     """Something the person who asked can mend."""
@@ -122,5 +119,3 @@ class IncompleteError(BatchEndpointsError):
 
 class InfrastructureError(BatchEndpointsError):
     """The machine, the network or the store failed; worth a retry."""
-
-    retryable = True

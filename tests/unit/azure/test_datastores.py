@@ -16,7 +16,7 @@ LONG = "azureml://subscriptions/0/resourcegroups/g/workspaces/w/datastores/lake/
     [
         ("azureml://datastores/lake/paths/2024", "s3://lake/raw/2024"),
         ("azureml://datastores/lake/paths/", "s3://lake/raw"),
-        ("azureml://datastores/disk/paths/a b#c/", "file:///data/a b%23c/"),
+        ("azureml://datastores/disk/paths/a b#c/", "file:///data?x=1/a b%23c/"),
         (LONG, "s3://lake/raw/2024/a b"),
         ("https://data.example/in/", "https://data.example/in/"),
         # What is applied here, and not named by the option.

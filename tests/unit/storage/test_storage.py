@@ -176,6 +176,13 @@ def answer_packed(handler: BaseHTTPRequestHandler) -> None:
         handler.wfile.write(content)
 
 
+REDIRECTS = {
+    "/away": "http://169.254.169.254/latest",
+    "/inside": "/data/x.csv",
+    "/data/out": "/data/%2e%2e/private/x.csv",
+}
+
+
 @pytest.fixture
 def server() -> Iterator[str]:
     busy = iter((503, 429))
@@ -183,9 +190,9 @@ def server() -> Iterator[str]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             self.path, _, query = self.path.partition("?")
-            if self.path == "/away":
+            if self.path in REDIRECTS:
                 self.send_response(302)
-                self.send_header("Location", "http://169.254.169.254/latest")
+                self.send_header("Location", REDIRECTS[self.path])
             elif self.path == "/signed/x.csv" and query != "sig=secret":
                 self.send_response(403)
             elif self.path == "/down":
@@ -198,12 +205,6 @@ def server() -> Iterator[str]:
             elif self.path.endswith("packed.csv"):
                 answer_packed(self)
                 return
-            elif self.path == "/inside":
-                self.send_response(302)
-                self.send_header("Location", "/data/x.csv")
-            elif self.path == "/data/out":
-                self.send_response(302)
-                self.send_header("Location", "/data/%2e%2e/private/x.csv")
             elif self.path in ("/data/x.csv", "/private/x.csv", "/signed/x.csv"):
                 self.send_response(200)
                 self.send_header("Content-Length", "4")
