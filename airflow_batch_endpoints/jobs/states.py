@@ -28,6 +28,7 @@ def job_state(
     =========================================================  ===============
     run queued                                                 NotStarted
     run succeeded                                              Completed
+    run succeeded without ``publish``, canceled                Canceled
     run failed and recorded as a cancellation                  Canceled
     run failed                                                 Failed
     running, a cancellation was asked for                      CancelRequested
@@ -41,7 +42,8 @@ def job_state(
     :param tasks: states of the instances of each task.
     """
     if run == "success":
-        return "Completed"
+        # On SQLite a scheduler that looks at the run while it is canceled can find all tasks skipped, and its state not yet set.
+        return "Canceled" if is_canceled and "success" not in tasks.get(ids.PUBLISH, set()) else "Completed"
     if run == "failed":
         return "Canceled" if is_canceled else "Failed"
     if is_cancel_requested:

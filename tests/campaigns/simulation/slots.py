@@ -101,6 +101,7 @@ class SimulatedSlots:
         if task is not None:
             self._model.deaths_in_slot.update(self.in_run.get(slot, ()))
             self._started.discard(slot)
+            self._frozen.discard(slot)
             self._tell(Died(slot, "was killed by SIGKILL"))
             task.kill()
 
@@ -108,8 +109,8 @@ class SimulatedSlots:
         """What ``SIGSTOP`` does to a slot at work: nobody hears of it."""
         if slot in self._busy and slot in self._started:
             self._model.deaths_in_slot.update(self.in_run.get(slot, ()))
-            self._busy[slot].kill()
             self._frozen.add(slot)
+            self._busy[slot].kill()  # does not return when it is the slot itself that is at this point
 
     def wait(self, seconds: float) -> Sequence[Event]:
         self._process.step()

@@ -52,6 +52,9 @@ def test_states(run: str, tasks: dict[str, set[str]], state: str) -> None:
 
 def test_cancellations() -> None:
     assert job_state("failed", {}, is_canceled=True) == "Canceled"
+    skipped = {"plan": {"success"}, "score": {"failed"}, "publish": {"skipped"}}
+    assert job_state("success", skipped, is_canceled=True) == "Canceled"
+    assert job_state("success", skipped | {"publish": {"success"}}, is_canceled=True) == "Completed"
     assert job_state("running", {}, is_cancel_requested=True) == "CancelRequested"
 
 
