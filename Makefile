@@ -52,7 +52,7 @@ test: check  ## all tests that need no cluster
 	@$(BIN)/pytest -m "not kubernetes and not extended and not fuzz" --numprocesses 2 --no-loadscope-reorder
 
 .PHONY: test-extended
-test-extended: setup .azure/.installed  ## what takes minutes: pipelines and assets in a real Airflow, Azure ML's SDK, a proxy, the FAB auth manager, killed servers
+test-extended: setup .azure/.installed  ## what takes minutes: pipelines and assets in a real Airflow, Azure ML's SDK, a proxy, the FAB auth manager, killed servers, Postgres, environments
 	@$(BIN)/pytest -m extended
 
 .PHONY: fuzz

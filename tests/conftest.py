@@ -18,6 +18,7 @@ settings.load_profile("project")
 
 SHARED = ("tests/integration/", "tests/server/")
 """Folders whose tests share an Airflow, which one process starts; the longest first."""
+ORDER = (*SHARED, "tests/packaging/", "tests/worker/", "tests/campaigns/", "tests/")
 
 
 def scope(nodeid: str) -> str:
@@ -42,8 +43,8 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Scheduling:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with what takes longest."""
-    items.sort(key=lambda item: SHARED.index(found) if (found := scope(item.nodeid)) in SHARED else len(SHARED))
+    """Begin with what takes longest, and end with what can be shared out best."""
+    items.sort(key=lambda item: next(n for n, folder in enumerate(ORDER) if item.nodeid.startswith(folder)))
 
 
 @pytest.fixture(scope="session")

@@ -180,7 +180,7 @@ def test_a_job_over_a_store_that_fails_now_and_then_gives_what_it_always_gives(r
     assert lines == ["prediction", *(f'"{number}.csv:{number}"' for number in range(8))]
 
 
-@pytest.mark.parametrize("kind", ["500", "503", "reset"])
+@pytest.mark.parametrize("kind", ["500", pytest.param("503", marks=pytest.mark.extended), "reset"])
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
 def test_a_store_that_stays_away_is_infrastructure_in_one_sentence(remote: Job, s3: Proxy, kind: str) -> None:
     start(remote, "plan", mini_batch_size=2)

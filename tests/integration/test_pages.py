@@ -232,8 +232,15 @@ def pictures(tmp_path: Path) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("width", [1280, 390])
-@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize(
+    ("theme", "width"),
+    [
+        ("light", 1280),
+        ("dark", 390),
+        pytest.param("dark", 1280, marks=pytest.mark.extended),
+        pytest.param("light", 390, marks=pytest.mark.extended),
+    ],
+)
 def test_every_page(visitor: Visitor, pictures: Path, theme: str, width: int) -> None:
     page = visitor.page(theme=theme, width=width)
     found = {}

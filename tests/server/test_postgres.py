@@ -62,6 +62,7 @@ def statuses(answers: list[int]) -> dict[int, int]:
     return {status: answers.count(status) for status in set(answers)}
 
 
+@pytest.mark.extended
 def test_many_invocations_with_few_keys(on_postgres: ApiServer) -> None:
     server = on_postgres
     endpoint = server.endpoint("crowded")
@@ -92,6 +93,7 @@ def test_many_invocations_with_few_keys(on_postgres: ApiServer) -> None:
     assert other.status_code == 409
 
 
+@pytest.mark.extended
 def test_two_writers_with_one_etag(on_postgres: ApiServer) -> None:
     server = on_postgres
     server.rest("PUT", "/v1/endpoints/contested", json={"description": "0"})
@@ -123,6 +125,7 @@ def test_two_writers_with_one_etag(on_postgres: ApiServer) -> None:
         assert statuses(found) == {201: 1, 412: 3}
 
 
+@pytest.mark.extended
 def test_migrations_down_and_up_with_data(on_postgres: ApiServer) -> None:
     server = on_postgres
     before = server.rest("GET", "/v1/endpoints/crowded/jobs?limit=200").json()

@@ -57,6 +57,7 @@ def by_hand(component: str, **arguments: str | Path) -> None:
     subprocess.run([sys.executable, str(script), *options], check=True, capture_output=True)
 
 
+@pytest.mark.extended
 @pytest.mark.timeout(600)
 def test_train_and_score_equal_the_same_steps_by_hand(run: Any, tmp_path: Path) -> None:
     customers, hand = tmp_path / "customers", tmp_path / "hand"

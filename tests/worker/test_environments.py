@@ -22,6 +22,7 @@ from tests.worker.pipelines import Pipeline
 pytestmark = [
     pytest.mark.filterwarnings("ignore::FutureWarning", "ignore::DeprecationWarning", "ignore::UserWarning"),
     pytest.mark.timeout(1200),
+    pytest.mark.extended,
 ]
 
 PATIENCE = 600.0

@@ -14,7 +14,7 @@ import pytest
 from tests.worker.conftest import eventually
 from tests.worker.pipelines import Pipeline, by_hand, two_steps
 
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")
+pytestmark = [pytest.mark.extended, pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::ResourceWarning")]
 
 DATA = {f"{number:02}.csv": f"{number}\n{number * 3}\n" for number in range(12)}
 
