@@ -20,11 +20,11 @@ $(UV):
 
 .venv/.installed: $(UV) uv.lock pyproject.toml
 	@$(UV) sync --frozen --extra airflow --extra kubernetes --extra mlflow --all-groups --quiet
-	@$(BIN)/python -m compileall -q airflow_batch_endpoints
 	@touch $@
 
 .PHONY: setup
 setup: .venv/.installed  ## install everything into .venv
+	@$(BIN)/python -m compileall -q airflow_batch_endpoints
 
 .PHONY: demo
 demo: setup  ## run the main job on real data through a real Airflow
