@@ -49,7 +49,7 @@ check: setup  ## lint, types, layers
 
 .PHONY: test
 test: check  ## all tests that need no cluster
-	@$(BIN)/pytest -m "not kubernetes and not extended and not fuzz" --numprocesses 2 --no-loadscope-reorder
+	@$(BIN)/pytest -m "not kubernetes and not extended and not fuzz" --numprocesses 2 --no-loadscope-reorder --durations 25
 
 .PHONY: test-extended
 test-extended: setup .azure/.installed  ## what takes minutes: pipelines and assets in a real Airflow, Azure ML's SDK, a proxy, the FAB auth manager, killed servers, Postgres, environments
