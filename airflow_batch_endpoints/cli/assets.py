@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any, get_args
 
-from airflow_batch_endpoints.cli.backend import choose, require
+from airflow_batch_endpoints.cli.backend import choose
 from airflow_batch_endpoints.cli.documents import show_stored
 from airflow_batch_endpoints.cli.printing import command, confirm, rows, say
 from airflow_batch_endpoints.documents.references import PREFIX, Reference, parse
 from airflow_batch_endpoints.exceptions import UserError
+from airflow_batch_endpoints.registry.stored import require
 from airflow_batch_endpoints.services.resources import AssetKind
 
 

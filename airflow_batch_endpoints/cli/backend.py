@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
-from contextlib import suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias, Union
 
 from airflow_batch_endpoints.cli import profiles
-from airflow_batch_endpoints.exceptions import DocumentError, UserError
+from airflow_batch_endpoints.exceptions import UserError
 
 if TYPE_CHECKING:
     from airflow_batch_endpoints.cli.here import AirflowBackend
@@ -41,15 +39,6 @@ def choose(args: Any) -> Backend:
     from airflow_batch_endpoints.cli.here import AirflowBackend
 
     return AirflowBackend()
-
-
-def require(read: Callable[..., object], *name: str) -> None:
-    """Refuse to go on with what is not there. What is there and cannot be read can be deleted.
-
-    :raises NotFoundError: naming what there is.
-    """
-    with suppress(DocumentError):
-        read(*name)
 
 
 def _server(args: Any) -> tuple[str | None, Path | None]:

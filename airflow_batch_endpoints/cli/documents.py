@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from airflow_batch_endpoints.cli.backend import Backend, choose, require
+from airflow_batch_endpoints.cli.backend import Backend, choose
 from airflow_batch_endpoints.cli.printing import command, confirm, note, one, rows, say
+from airflow_batch_endpoints.registry.stored import require
 from airflow_batch_endpoints.services.resources import Kind, StoredDocument
 
 POLL_SECONDS = 0.25

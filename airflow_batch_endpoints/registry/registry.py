@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable
-from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
@@ -19,7 +18,7 @@ from airflow_batch_endpoints.registry.change import Change, computes_of
 from airflow_batch_endpoints.registry.keys import COMPUTE, DATASTORE, DEPLOYMENT, ENDPOINT, Deployment, key_of
 from airflow_batch_endpoints.registry.reading import RegistryReader
 from airflow_batch_endpoints.registry.store import PREFIX, DocumentStore, LostRaceError
-from airflow_batch_endpoints.registry.stored import ANYTHING, Expected, Stored, decode, encode
+from airflow_batch_endpoints.registry.stored import ANYTHING, Expected, decode, encode, require
 
 log = logging.getLogger(__name__)
 
@@ -115,7 +114,7 @@ class Registry(RegistryReader):
         """
 
         def decide(change: Change) -> None:
-            _require(self.endpoint, name)
+            require(self.endpoint, name)
             if self._has_running_jobs(name):
                 raise ConflictError(f"endpoint {name!r} has running jobs; cancel them or wait, then delete it")
             change.require(ENDPOINT + name, expected)
@@ -132,7 +131,7 @@ class Registry(RegistryReader):
         """
 
         def decide(change: Change) -> None:
-            _require(self.deployment, endpoint, name)
+            require(self.deployment, endpoint, name)
             if change.default(endpoint) == name:
                 raise ConflictError(
                     f"deployment {name!r} is the default of endpoint {endpoint!r}; set another default first, or delete the "
@@ -150,7 +149,7 @@ class Registry(RegistryReader):
         """
 
         def decide(change: Change) -> None:
-            _require(self.compute, name)
+            require(self.compute, name)
             self._require_unused(
                 f"compute {name!r}", lambda document: any(used == name for _, used in computes_of(document))
             )
@@ -166,7 +165,7 @@ class Registry(RegistryReader):
         """
 
         def decide(change: Change) -> None:
-            _require(self.datastore, name)
+            require(self.datastore, name)
             self._require_unused(f"data store {name!r}", lambda document: references.names_datastore(document, name))
             change.require(DATASTORE + name, expected)
             change.delete(DATASTORE + name)
@@ -189,7 +188,7 @@ class Registry(RegistryReader):
         """
 
         def decide(change: Change) -> None:
-            _require(self.asset, kind, name, version)
+            require(self.asset, kind, name, version)
             is_latest = self.versions(kind, name).latest == version
             self._require_unused(
                 f"{kind} {name}:{version}",
@@ -247,15 +246,6 @@ class Registry(RegistryReader):
                 done = decide(change)
                 change.commit(lambda document: encode(document, now=self._now(), user=self._user))
         return done
-
-
-def _require(read: Callable[..., Stored], *name: str) -> None:
-    """Refuse to delete what is not there. What is there and cannot be read can be deleted: that is one way to mend it.
-
-    :raises NotFoundError: naming what there is.
-    """
-    with suppress(DocumentError):
-        read(*name)
 
 
 def _described(key: str) -> str:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -90,3 +92,13 @@ def decode(key: str, text: str, kind: Any = Document) -> Stored:
         raise DocumentError([Problem(source, "type", f"is a {type(document).__name__}; apply the document again")])
     # The digest of what is there, not the one that was written with it: a Variable can be edited by hand.
     return Stored(document, digest(document), str(stored.get("updated_at", "")), stored.get("updated_by"))
+
+
+def require(read: Callable[..., object], *name: str) -> None:
+    """Refuse to delete what is not there. What is there and cannot be read can be deleted: that is one way to mend it.
+
+    :param read: reads what is named.
+    :raises NotFoundError: naming what there is.
+    """
+    with suppress(DocumentError):
+        read(*name)

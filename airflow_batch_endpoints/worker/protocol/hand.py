@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 from collections import Counter, deque
 from dataclasses import dataclass, field, replace
 
@@ -50,8 +51,6 @@ class InHand:
     failures: list[tuple[Batch, Failure]] = field(default_factory=list)
     batch: Batch | None = None
     """What a slot is scoring; ``None`` when all is scored, and is being stored."""
-    schemas: dict[str, str] = field(default_factory=dict)
-    """The distinct schemas of what is scored: hundreds of columns take 100 KB, and most mini-batches have the same."""
     deaths: Counter[int] = field(default_factory=Counter)
     """How many incarnations died of each item before, by its number; known of shards that are tried alone."""
     seal_failures: int = 0
@@ -82,7 +81,8 @@ class InHand:
         """Keep what the batch gave."""
         batch = self._current()
         self.failures += [(batch, failure) for failure in scored.failures]
-        schema = scored.schema and self.schemas.setdefault(scored.schema, scored.schema)
+        # Hundreds of columns take 100 KB, and most mini-batches have the same.
+        schema = scored.schema and sys.intern(scored.schema)
         self.scored.append((batch, replace(scored, schema=schema, failures=())))
 
     def put_back(self) -> None:

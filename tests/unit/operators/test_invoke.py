@@ -1,81 +1,17 @@
 from __future__ import annotations
 
-import json
-from datetime import UTC, datetime, timedelta
-from types import SimpleNamespace
-from typing import Any
+from datetime import timedelta
 
 import pytest
-from airflow.sdk.exceptions import (
-    AirflowFailException,
-    AirflowRuntimeError,
-    AirflowTaskTimeout,
-    ErrorType,
-    TaskDeferred,
-)
-from airflow.sdk.execution_time import task_runner
-from airflow.sdk.execution_time.comms import (
-    DagRunResult,
-    DagRunStateResult,
-    DRCount,
-    ErrorResponse,
-    GetDagRun,
-    GetDagRunState,
-    GetDRCount,
-    OKResponse,
-    PutVariable,
-)
+from airflow.sdk.exceptions import AirflowFailException, AirflowRuntimeError, AirflowTaskTimeout, TaskDeferred
 
 from airflow_batch_endpoints.operators.invoke import BatchInvokeOperator
-
-
-class Server:
-    """Answers as the Execution API does of one run, which somebody may clear or delete; keeps what the task keeps."""
-
-    def __init__(self) -> None:
-        self.state: str | None = "running"
-        self.cleared, self.refusal = 0, 404
-        self.stop: dict[str, str] | None = None
-        self.kept: dict[str, Any] = {}
-
-    def send(self, msg: Any) -> Any:
-        if isinstance(msg, GetDRCount):
-            return DRCount(count=int(self.state is not None))
-        if isinstance(msg, GetDagRunState):
-            return DagRunStateResult(state=self.state)
-        if isinstance(msg, GetDagRun):
-            if self.state is None:
-                raise AirflowRuntimeError(
-                    ErrorResponse(error=ErrorType.API_SERVER_ERROR, detail={"status_code": self.refusal})
-                )
-            now = datetime.now(UTC)
-            return DagRunResult(
-                dag_id=msg.dag_id, run_id=msg.run_id, state=self.state, clear_number=self.cleared, run_after=now,
-                logical_date=None, data_interval_start=None, data_interval_end=None, start_date=now, end_date=None,
-                run_type="manual", consumed_asset_events=[], partition_key=None,
-            )  # fmt: skip
-        if isinstance(msg, PutVariable):
-            self.stop = json.loads(str(msg.value))
-        return OKResponse(ok=True)
-
-    def get(self, key: str) -> Any:
-        return self.kept.get(key)
-
-    def set(self, key: str, value: Any, **_: Any) -> None:
-        self.kept[key] = value
-
-    def context(self) -> Any:
-        ti = SimpleNamespace(
-            dag_id="d", run_id="r", task_id="t", map_index=-1, start_date=datetime.now(UTC), xcom_push=lambda *_: None
-        )
-        return {"ti": ti, "task_state_store": self}
+from tests.unit.execution_api import Server, installed
 
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Server:
-    server = Server()
-    monkeypatch.setattr(task_runner, "SUPERVISOR_COMMS", server, raising=False)
-    return server
+    return installed(monkeypatch, Server(state="running"))
 
 
 @pytest.fixture

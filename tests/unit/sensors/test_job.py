@@ -1,47 +1,18 @@
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
-from types import SimpleNamespace
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from airflow.sdk.exceptions import AirflowFailException, AirflowSkipException, TaskDeferred
-from airflow.sdk.execution_time import task_runner
-from airflow.sdk.execution_time.comms import DagRunStateResult, DRCount, GetDRCount
 
 from airflow_batch_endpoints.sensors.job import BatchJobSensor
-
-
-class Server:
-    """Answers as the Execution API does of one run, which a person may delete; keeps what the task keeps."""
-
-    def __init__(self) -> None:
-        self.state: str | None = None
-        self.kept: dict[str, Any] = {}
-
-    def send(self, msg: Any) -> Any:
-        return (
-            DRCount(count=int(self.state is not None))
-            if isinstance(msg, GetDRCount)
-            else DagRunStateResult(state=self.state)
-        )
-
-    def get(self, key: str) -> Any:
-        return self.kept.get(key)
-
-    def set(self, key: str, value: Any) -> None:
-        self.kept[key] = value
-
-    def context(self, try_number: int = 1) -> Any:
-        ti = SimpleNamespace(try_number=try_number, start_date=datetime.now(UTC) - timedelta(minutes=1))
-        return {"ti": ti, "task_state_store": self}
+from tests.unit.execution_api import Server, installed
 
 
 @pytest.fixture
 def server(monkeypatch: pytest.MonkeyPatch) -> Server:
-    server = Server()
-    monkeypatch.setattr(task_runner, "SUPERVISOR_COMMS", server, raising=False)
-    return server
+    return installed(monkeypatch, Server(age=timedelta(minutes=1)))
 
 
 def sensor(**more: Any) -> BatchJobSensor:
