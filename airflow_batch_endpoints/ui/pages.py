@@ -32,6 +32,7 @@ _SHELL = """<!doctype html>
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
 <title>Batch endpoints</title>
+<script>{loading}</script>
 <link rel="icon" href="{assets}/icon.svg" type="image/svg+xml">
 <script src="{assets}/lib/theme.js"></script>
 <link rel="stylesheet" href="{assets}/vendor/uPlot.min.css">
@@ -53,6 +54,7 @@ def create_pages() -> FastAPI:
     digest = hashlib.sha256(b"".join(name.encode() + content for name, content in sorted(assets.items()))).hexdigest()[
         :16
     ]
+    loading = assets.pop("lib/loading.js").decode()
     pages = FastAPI(title="Batch endpoints: pages", openapi_url=None, docs_url=None, redoc_url=None)
 
     @pages.get("/assets/{version}/{name:path}")
@@ -76,8 +78,8 @@ def create_pages() -> FastAPI:
         imports = json.dumps({"imports": {name: f"{base}/{file}" for name, file in _LIBRARIES.items()}})
         # A script's content is not parsed for entities: what could end it is written as JSON may.
         imports = imports.replace("<", "\\u003c")
-        content = _SHELL.format(root=html.escape(root), assets=html.escape(base), imports=imports)
-        return Response(content, media_type="text/html", headers=_headers(imports))
+        content = _SHELL.format(root=html.escape(root), assets=html.escape(base), loading=loading, imports=imports)
+        return Response(content, media_type="text/html", headers=_headers(loading, imports))
 
     return pages
 
@@ -93,15 +95,15 @@ def _read(folder: Traversable, prefix: str = "") -> list[tuple[str, bytes]]:
     return found
 
 
-def _headers(imports: str) -> dict[str, str]:
+def _headers(*inline: str) -> dict[str, str]:
     """Return what a browser must keep to on a page.
 
-    :param imports: the one inline script, a map of names; allowed by its digest.
+    :param inline: the scripts within the page itself; allowed by their digests.
     """
-    digest = base64.b64encode(hashlib.sha256(imports.encode()).digest()).decode()
+    digests = [base64.b64encode(hashlib.sha256(script.encode()).digest()).decode() for script in inline]
     policy = (
         "default-src 'none'",
-        f"script-src 'self' 'sha256-{digest}'",
+        " ".join(["script-src 'self'", *(f"'sha256-{digest}'" for digest in digests)]),
         "style-src 'self'",
         "img-src 'self'",
         "connect-src 'self'",

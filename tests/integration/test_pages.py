@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import yaml
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Page, Route, expect, sync_playwright
 
 from tests.integration.conftest import RealAirflow
 from tests.pipelines import TWO_STEPS, deploy, deploy_mini_batches, finish, invoke
@@ -34,6 +34,7 @@ ARGUMENTS = (
 NOT_OURS = (
     "status of 503",  # SQLite may be locked for longer than one waits for it; then the pages ask again
     "An iframe which has both allow-scripts and allow-same-origin",  # how Airflow frames every external view
+    "ERR_NETWORK_CHANGED",  # what comes and goes with containers on this machine; then the pages ask again
 )
 """What a browser says of a page that is no fault of the page."""
 SECONDS = 90
@@ -264,6 +265,27 @@ def test_every_page(visitor: Visitor, pictures: Path, theme: str, width: int) ->
         }
         page.screenshot(path=pictures / f"{name}-{theme}{'' if width > 600 else '-phone'}.png", full_page=True)
     assert found == {}
+
+
+def test_a_page_that_lacks_a_script_is_loaded_again_and_at_last_says_so(visitor: Visitor) -> None:
+    page = visitor.page()
+    lost = []
+
+    def lose(route: Route) -> None:
+        if len(lost) < 5:
+            lost.append(route.request.url)
+            route.abort()
+        else:
+            route.continue_()
+
+    page.route("**/components/charts.js", lose)
+    visitor.go(page, "/")
+    page.get_by_role("button", name="Load it again").click()
+    expect(page.locator("body")).to_contain_text("nightly-1")
+    assert len(lost) == 5
+    assert page.evaluate("history.state") == {}
+    assert [entry for entry in visitor.complaints if "components/charts.js" not in entry] == []
+    visitor.complaints.clear()
 
 
 def test_names_and_errors_are_text(visitor: Visitor) -> None:
