@@ -141,10 +141,8 @@ class SlotPool:
 
     def kill(self, slot: int) -> None:
         """End a slot's process."""
-        process = self._slots.pop(slot, None)
-        if process is not None:
-            self._kill_process(process.pid)
-            self._discard(process)
+        if (process := self._slots.get(slot)) is not None:
+            self._end(process)
         if self._waiting.pop(slot, None) is not None and not self._waiting:
             self._end_nursery()  # it takes too long to load
         self._pending = [event for event in self._pending if event.slot != slot]
@@ -272,22 +270,14 @@ class SlotPool:
                 process.busy = False
             self._pending.append(event)
             if isinstance(event, InitFailed):
-                self.kill_quietly(process)
+                self._end(process)
                 return
         if not alive:
             was_busy = process.busy
             reason = self._ending_of(process.pid)
-            self._slots.pop(process.number, None)
-            self._kill_process(process.pid)
-            self._discard(process)
+            self._end(process)
             if was_busy:
                 self._pending.append(Died(process.number, reason))
-
-    def kill_quietly(self, process: _Slot) -> None:
-        """End a slot that has said all there is to say."""
-        self._slots.pop(process.number, None)
-        self._kill_process(process.pid)
-        self._discard(process)
 
     def _output(self, slot: int, descriptor: int) -> OutputPipe:
         return OutputPipe(descriptor, lambda line: self._budget.say(f"slot {slot} | {line}"))
@@ -296,7 +286,10 @@ class SlotPool:
         if not output.drain():
             self._selector.unregister(output)
 
-    def _discard(self, process: _Slot) -> None:
+    def _end(self, process: _Slot) -> None:
+        """End a process, if it has not ended, and forget it."""
+        self._slots.pop(process.number, None)
+        self._kill_process(process.pid)
         self._selector.unregister(process.channel)
         if process.output in self._selector.get_map():
             self._selector.unregister(process.output)
