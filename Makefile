@@ -3,6 +3,7 @@
 PYTHON ?= python3
 UV := .uv/bin/uv
 BIN := .venv/bin
+IN_TWO := --numprocesses 2 --no-loadscope-reorder
 
 # Compile once while installing: imports are three times slower when every process compiles again.
 export UV_COMPILE_BYTECODE := 1
@@ -49,11 +50,11 @@ check: setup  ## lint, types, layers
 
 .PHONY: test
 test: check  ## all tests that need no cluster
-	@$(BIN)/pytest -m "not kubernetes and not extended and not fuzz" --numprocesses 2 --no-loadscope-reorder --durations 25
+	@$(BIN)/pytest -m "not kubernetes and not extended and not fuzz" $(IN_TWO) --durations 25
 
 .PHONY: test-extended
 test-extended: setup .azure/.installed  ## what takes minutes: pipelines and assets in a real Airflow, Azure ML's SDK, a proxy, the FAB auth manager, killed servers, Postgres, environments
-	@$(BIN)/pytest -m extended
+	@$(BIN)/pytest -m extended $(IN_TWO)
 
 .PHONY: fuzz
 fuzz: setup  ## requests made up from the OpenAPI document, for BATCH_ENDPOINTS_FUZZ_SECONDS

@@ -84,7 +84,7 @@ def deploy(airflow: RealAirflow, **settings: Any) -> None:
         for kind, document in documents.items():
             (folder / f"{name}-{kind}.json").write_text(json.dumps(document))
         files = [part for kind in documents for part in ("-f", str(folder / f"{name}-{kind}.json"))]
-        airflow.cli("apply", *files, "--set-default")
+        airflow.client("apply", *files, "--set-default")
 
 
 def start(airflow: RealAirflow, hand: ByHand, pipeline: str, job: str) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 import time
 import urllib.error
 import urllib.request
@@ -24,6 +26,8 @@ class WithUsers(AirflowInstance):
 
     wanted_port: int = field(default=0, kw_only=True)
     """Any: other tests may run at the same time."""
+    data: Path = field(default_factory=Path, kw_only=True)
+    """Where tests have their files, and commands run."""
     _tokens: dict[str, str] = field(default_factory=dict, init=False, repr=False)
 
     @property
@@ -58,6 +62,28 @@ class WithUsers(AirflowInstance):
             assert answer.status_code == 201, answer.text
             self._tokens[role] = answer.json()["access_token"]
         return self._tokens[role]
+
+    def client(self, *arguments: str, role: str = "admin", code: int = 0) -> subprocess.CompletedProcess[str]:
+        """Run ``batch-endpoints`` as a machine that knows nothing but the server's address and a token.
+
+        It starts in a tenth of the time that ``airflow batch-endpoints`` needs.
+        """
+        environment = {
+            "PATH": str(Path(sys.executable).parent),
+            "BATCH_ENDPOINTS_SERVER": self.url,
+            "BATCH_ENDPOINTS_TOKEN": self.token(role),
+        }
+        return self.completed(["batch-endpoints", *arguments], code, environment)
+
+    def completed(
+        self, command: list[str], code: int, environment: dict[str, str] | None = None
+    ) -> subprocess.CompletedProcess[str]:
+        """Run a command, which ends with a code; without an environment, with this Airflow's."""
+        done = subprocess.run(
+            command, env=environment or self.environment(), capture_output=True, text=True, check=False, cwd=self.data
+        )
+        assert done.returncode == code, done.stdout + done.stderr
+        return done
 
     def rest(self, method: str, path: str, *, role: str | None = "admin", **options: Any) -> httpx.Response:
         """Send a request to the REST interface of batch endpoints."""

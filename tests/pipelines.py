@@ -108,7 +108,7 @@ def deploy_mini_batches(airflow: RealAirflow, endpoint: str, deployment: str, **
     for name, document in documents.items():
         (folder / f"{name}.json").write_text(json.dumps(document))
     files = [part for name in documents for part in ("-f", str(folder / f"{name}.json"))]
-    airflow.cli("apply", *files, "--set-default")
+    airflow.client("apply", *files, "--set-default")
 
 
 def apply(airflow: RealAirflow, *documents: dict[str, Any]) -> None:

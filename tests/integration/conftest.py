@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -28,8 +28,6 @@ FINAL = ("success", "failed")
 @dataclass
 class RealAirflow(WithUsers):
     """An Airflow that looks more often than one should, so that tests need not wait."""
-
-    data: Path = field(default_factory=Path)
 
     def environment(self) -> dict[str, str]:
         options = {
@@ -57,18 +55,10 @@ class RealAirflow(WithUsers):
 
     def cli(self, *arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
         """Run ``airflow batch-endpoints``."""
-        done = subprocess.run(
-            self.command("batch-endpoints", *arguments),
-            env=self.environment(),
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == code, done.stdout + done.stderr
-        return done
+        return self.completed(self.command("batch-endpoints", *arguments), code)
 
     def job(self, endpoint: str, name: str) -> dict[str, Any]:
-        return dict(json.loads(self.cli("jobs", "show", endpoint, name, "-o", "json").stdout))
+        return dict(json.loads(self.client("jobs", "show", endpoint, name, "-o", "json").stdout))
 
     def trigger(self, dag_id: str, run_id: str, conf: dict[str, Any] | None = None) -> None:
         self.eventually(lambda: self.has_dag(dag_id))
@@ -184,7 +174,7 @@ class RealAirflow(WithUsers):
             "compute": compute,
         }  # fmt: skip
         (folder / "deployment.yml").write_text(json.dumps(deployment))
-        self.cli("apply", "-f", str(folder / "endpoint.yml"), "-f", str(folder / "deployment.yml"), "--set-default")
+        self.client("apply", "-f", str(folder / "endpoint.yml"), "-f", str(folder / "deployment.yml"), "--set-default")
         return folder
 
 

@@ -110,7 +110,7 @@ def test_the_form_of_an_endpoint(airflow: RealAirflow, echo: str) -> None:
 
 
 def test_lost_coordinator_lost_scheduler(airflow: RealAirflow, slow: str) -> None:
-    airflow.cli("invoke", slow, "--input", str(airflow.data / "many"), "--job-name", "disturbed")
+    airflow.client("invoke", slow, "--input", str(airflow.data / "many"), "--job-name", "disturbed")
     (coordinator,) = airflow.eventually(lambda: airflow.workers("score", "disturbed"))
     commits = airflow.outputs / "slow/disturbed/_batch/commits"
     airflow.eventually(lambda: commits.exists() and len(list(commits.iterdir())) >= 3)
@@ -127,7 +127,7 @@ def test_lost_coordinator_lost_scheduler(airflow: RealAirflow, slow: str) -> Non
 
 
 def test_cancel_then_clear(airflow: RealAirflow, slow: str) -> None:
-    airflow.cli("invoke", slow, "--input", str(airflow.data / "many"), "--job-name", "canceled")
+    airflow.client("invoke", slow, "--input", str(airflow.data / "many"), "--job-name", "canceled")
     airflow.eventually(lambda: airflow.workers("score", "canceled"))
     airflow.cli("jobs", "cancel", slow, "canceled")
     airflow.eventually(lambda: not airflow.workers("score", "canceled"), 60)
@@ -141,16 +141,16 @@ def test_cancel_then_clear(airflow: RealAirflow, slow: str) -> None:
 def test_a_running_job_keeps_its_deployment(airflow: RealAirflow) -> None:
     folder = airflow.script_endpoint("changing", SLOW, mini_batch_size=1)
     airflow.inputs("steady", 40)  # enough to run on while three commands start
-    airflow.cli("invoke", "changing", "--input", str(airflow.data / "steady"), "--job-name", "steady")
+    airflow.client("invoke", "changing", "--input", str(airflow.data / "steady"), "--job-name", "steady")
     airflow.eventually(lambda: airflow.workers("score", "steady"))
     (folder / "code" / "score.py").write_text("def init(): raise RuntimeError('the new one')\ndef run(b): return b\n")
-    airflow.cli("apply", "-f", str(folder / "deployment.yml"))
-    assert "running jobs" in airflow.cli("delete", "changing", "--yes", code=2).stderr
+    airflow.client("apply", "-f", str(folder / "deployment.yml"))
+    assert "running jobs" in airflow.client("delete", "changing", "--yes", code=2).stderr
     assert "is the default" in airflow.cli("delete", "changing", "-d", "main", "--yes", code=2).stderr
     airflow.wait("batch_endpoint.changing", "steady", "success")
     assert rows(airflow.job("changing", "steady")) == names(40)
     airflow.cli("delete", "changing", "--yes")
-    assert "changing" not in airflow.cli("list").stdout
+    assert "changing" not in airflow.client("list").stdout
     assert airflow.job("changing", "steady")["state"] == "Completed", "jobs outlive their endpoint"
 
 
@@ -159,9 +159,9 @@ def test_dead_letters_are_replayed_with_another_deployment(airflow: RealAirflow)
     deployment = json.loads((folder / "deployment.yml").read_text())
     (folder / "code" / "score.py").write_text(ECHO)
     (folder / "mended.yml").write_text(json.dumps({**deployment, "name": "mended"}))
-    airflow.cli("apply", "-f", str(folder / "mended.yml"))
+    airflow.client("apply", "-f", str(folder / "mended.yml"))
     small = str(airflow.inputs("small", 7))
-    airflow.cli("invoke", "picky", "--input", small, "--job-name", "broken", "--wait")
+    airflow.client("invoke", "picky", "--input", small, "--job-name", "broken", "--wait")
     assert airflow.job("picky", "broken")["counts"]["failed"] == 3
 
     done = airflow.cli(
@@ -175,14 +175,14 @@ def test_dead_letters_are_replayed_with_another_deployment(airflow: RealAirflow)
     manifest = json.loads(Path(job["output"].removeprefix("file://"), "manifest.json").read_text())
     assert manifest["replay_of"]["job"] == "broken"
 
-    assert "nothing to replay" in airflow.cli("jobs", "replay", "picky", "mending", code=2).stderr
-    assert "there is no job" in airflow.cli("jobs", "replay", "picky", "ghost", code=2).stderr
+    assert "nothing to replay" in airflow.client("jobs", "replay", "picky", "mending", code=2).stderr
+    assert "there is no job" in airflow.client("jobs", "replay", "picky", "ghost", code=2).stderr
     # The form and the REST interface have it too; without a deployment it is the old job's.
     airflow.trigger("batch_endpoint.picky", "same", {"replay_of": "broken"})
     airflow.wait("batch_endpoint.picky", "same", "failed")
     assert (failed := airflow.job("picky", "same"))["deployment"] == "main"
     assert "divisible by three" in failed["error"]
-    assert "is Failed; only a completed job" in airflow.cli("jobs", "replay", "picky", "same", code=2).stderr
+    assert "is Failed; only a completed job" in airflow.client("jobs", "replay", "picky", "same", code=2).stderr
 
 
 # -- invoking from DAGs -------------------------------------------------------------------------------------------------

@@ -30,7 +30,7 @@ def test_predictions_start_the_dag_scheduled_on_them(airflow: RealAirflow) -> No
 
 
 def test_mlops_left_the_better_deployment_as_default(airflow: RealAirflow) -> None:
-    assert json.loads(airflow.cli("show", "prices", "-o", "json").stdout)["default"] == "candidate"
+    assert json.loads(airflow.client("show", "prices", "-o", "json").stdout)["default"] == "candidate"
 
 
 def test_new_data_are_scored_and_the_predictions_become_data(airflow: RealAirflow) -> None:
@@ -44,6 +44,6 @@ def test_new_data_are_scored_and_the_predictions_become_data(airflow: RealAirflo
     airflow.wait(dag_id, run, "success")
     path = f"dags/{dag_id}/dagRuns/{run}/taskInstances/total/xcomEntries/return_value"
     assert airflow.api("GET", path)["value"] == 2 * (1 + 2 + 3)
-    versions = {name: json.loads(airflow.cli("assets", "show", "data", name, "-o", "json").stdout) for name in NAMES}
+    versions = {name: json.loads(airflow.client("assets", "show", "data", name, "-o", "json").stdout) for name in NAMES}
     assert {name: version["version"] for name, version in versions.items()} == dict.fromkeys(NAMES, "1")
     assert versions["example-numbers"]["path"].endswith("numbers/example")

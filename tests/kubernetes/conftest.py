@@ -113,7 +113,7 @@ class ClusterAirflow(RealAirflow):
         }
         path = self.home / f"compute-{name}.yml"
         path.write_text(json.dumps(document))
-        self.cli("apply", "-f", str(path))
+        self.client("apply", "-f", str(path))
         return name
 
     def start_job(self, endpoint: str, job: str, folder: str, **conf: Any) -> None:

@@ -47,7 +47,6 @@ class ApiServer(WithUsers):
     """The API server of an Airflow that has no other component."""
 
     database: str | None = None
-    data: Path = field(default_factory=Path)
     address: str | None = None
     """Where users find it, if that is not where it listens."""
     options: dict[str, str] = field(default_factory=dict)
@@ -91,29 +90,11 @@ class ApiServer(WithUsers):
 
     def run(self, *arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
         """Run ``airflow``."""
-        return self._completed(self.command(*arguments), code)
+        return self.completed(self.command(*arguments), code)
 
     def python(self, source: str, *arguments: str, code: int = 0) -> subprocess.CompletedProcess[str]:
         """Run Python as one of this Airflow's processes."""
-        return self._completed([sys.executable, "-c", source, *arguments], code)
-
-    def client(self, *arguments: str, role: str = "admin", code: int = 0) -> subprocess.CompletedProcess[str]:
-        """Run ``batch-endpoints`` as a machine that knows nothing but the server's address and a token."""
-        environment = {
-            "PATH": str(Path(sys.executable).parent),
-            "BATCH_ENDPOINTS_SERVER": self.url,
-            "BATCH_ENDPOINTS_TOKEN": self.token(role),
-        }
-        return self._completed(["batch-endpoints", *arguments], code, environment)
-
-    def _completed(
-        self, command: list[str], code: int, environment: dict[str, str] | None = None
-    ) -> subprocess.CompletedProcess[str]:
-        done = subprocess.run(
-            command, env=environment or self.environment(), capture_output=True, text=True, check=False, cwd=self.data
-        )
-        assert done.returncode == code, done.stdout + done.stderr
-        return done
+        return self.completed([sys.executable, "-c", source, *arguments], code)
 
     def endpoint(self, name: str) -> str:
         """Apply an endpoint, and have its DAG."""
