@@ -15,12 +15,11 @@
   addEventListener("load", () => {
     removeEventListener("error", lacks, true);
     const { tries = 0, ...state } = history.state ?? {};
-    if (isWhole) {
-      history.replaceState(state, "");
-    } else if (tries < TRIES) {
-      history.replaceState({ ...state, tries: tries + 1 }, "");
+    const isTriedAgain = !isWhole && tries < TRIES;
+    history.replaceState(isTriedAgain ? { ...state, tries: tries + 1 } : state, "");
+    if (isTriedAgain) {
       setTimeout(() => location.reload(), 1000 * 2 ** tries);
-    } else {
+    } else if (!isWhole) {
       say();
     }
   });
