@@ -88,7 +88,7 @@ class RealAirflow(WithUsers):
     def state(self, dag_id: str, run_id: str) -> str:
         return str(self.api("GET", f"dags/{dag_id}/dagRuns/{run_id}")["state"])
 
-    def wait(self, dag_id: str, run_id: str, *states: str, seconds: float = 180) -> str:
+    def wait(self, dag_id: str, run_id: str, *states: str, seconds: float = 300) -> str:
         """Wait until a run has ended, in one of the states that are expected."""
         wanted, found = states or FINAL, ""
 
@@ -125,7 +125,8 @@ class RealAirflow(WithUsers):
         """Return the ends of the logs, for the message of a test that failed."""
         return "\n--- ".join(log[-3000:] for log in self.logs(dag_id, run_id).split("\n--- "))
 
-    def eventually(self, what: Callable[[], Any], seconds: float = 120) -> Any:
+    def eventually(self, what: Callable[[], Any], seconds: float = 240) -> Any:
+        """Wait for something. The machine may be busy with other tests; what is slow is not wrong."""
         deadline = time.monotonic() + seconds
         while not (found := what()):
             assert time.monotonic() < deadline, "it did not happen"

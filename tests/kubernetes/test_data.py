@@ -76,7 +76,7 @@ def test_pods_die_at_random(airflow: ClusterAirflow, cluster: Cluster, dying: st
             grace = chance.choice([["--grace-period=0", "--force"], ["--grace-period=10"]])
             cluster.kubectl("delete", "pod", chance.choice(running), "--wait=false", "--ignore-not-found", *grace)
     assert_whole(airflow.end_of(dying, name, seconds=600))
-    airflow.eventually(cluster.is_empty, 120)
+    airflow.eventually(cluster.is_empty)
 
 
 @pytest.mark.parametrize("whose", ["compute", "datastore"])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from pathlib import Path
 from typing import Any
@@ -57,16 +58,19 @@ def test_pods_do_what_processes_do(airflow: ClusterAirflow, cluster: Cluster, sl
     assert {pod["spec"]["automountServiceAccountToken"] for pod in pods} == {False}
     airflow.eventually(lambda: (airflow.job(slow, "pods")["counts"]["succeeded"] or 0) > 0)
     assert_whole(airflow.end_of(slow, "pods"))
-    airflow.eventually(cluster.is_empty, 60)
+    airflow.eventually(cluster.is_empty)
 
 
+GOES = "asked to stop|being deleted"
+"""A busy kubelet can lose how a container has ended that it was told to end."""
 TROUBLE = {
-    "kill": "was killed (exit code 137)",
-    "delete": "asked to stop",
-    "evict": "asked to stop",
-    "preempt": "its node gave it up (Terminated)",
+    "kill": r"was killed \(exit code 137\)",
+    "delete": GOES,
+    "evict": GOES,
+    "preempt": r"its node gave it up \(Terminated\)",
     "node": "node does not answer",
 }
+"""What is said of a pod that was lost in some way."""
 
 
 @pytest.mark.parametrize("trouble", TROUBLE)
@@ -86,18 +90,18 @@ def test_a_pod_is_lost(airflow: ClusterAirflow, cluster: Cluster, slow: str, tro
     finally:
         if trouble in ("node", "preempt"):
             if trouble == "node":
-                airflow.eventually(lambda: TROUBLE["node"] in airflow.logs(f"batch_endpoint.{slow}", name), 180)
+                airflow.eventually(lambda: TROUBLE["node"] in airflow.logs(f"batch_endpoint.{slow}", name))
             cluster.tool("kubelet", "start")
     assert_whole(airflow.end_of(slow, name))
-    assert TROUBLE[trouble] in airflow.logs(f"batch_endpoint.{slow}", name)
-    airflow.eventually(cluster.is_empty, 120)
+    assert re.search(TROUBLE[trouble], airflow.logs(f"batch_endpoint.{slow}", name))
+    airflow.eventually(cluster.is_empty)
 
 
 def test_cancel_removes_the_pods(airflow: ClusterAirflow, cluster: Cluster, slow: str) -> None:
     airflow.start_job(slow, "canceled", "many", instance_count=2)
     airflow.eventually(lambda: len(cluster.running("canceled")) == 2)
     airflow.cli("jobs", "cancel", slow, "canceled")
-    airflow.eventually(cluster.is_empty, 60)
+    airflow.eventually(cluster.is_empty)
     assert airflow.job(slow, "canceled")["state"] == "Canceled"
 
 
@@ -191,7 +195,7 @@ def test_a_quota_without_room_delays(airflow: ClusterAirflow, cluster: Cluster, 
         "metadata": {"name": "narrow"},
         "spec": {"hard": {"pods": "1"}},
     }
-    airflow.eventually(cluster.is_empty, 60)
+    airflow.eventually(cluster.is_empty)
     cluster.apply(quota)
     try:
         time.sleep(2)

@@ -42,7 +42,7 @@ def test_steps_are_pods(airflow: ClusterAirflow, cluster: Cluster) -> None:
     assert states(job) == {"count": "Completed", "repeat": "Completed"}
     assert {entry["compute"] for entry in job["steps"]} == {"pool"}
     assert text(job, "result", "predictions.csv") == "7\n7\n"
-    airflow.eventually(cluster.is_empty, 60)
+    airflow.eventually(cluster.is_empty)
 
     invoke(airflow, "counting", "again", data=airflow.data / "small")
     job = finish(airflow, "counting", "again")
@@ -74,7 +74,7 @@ def test_a_step_whose_pod_is_lost_is_run_again(airflow: ClusterAirflow, cluster:
     assert text(job, "made", "x") == "done\n"
     assert {entry["name"]: entry["tries"] for entry in job["steps"]} == {"first": 1, "second": 2}
     assert Path(log, "first").read_text() == "ran\n"
-    airflow.eventually(cluster.is_empty, 120)
+    airflow.eventually(cluster.is_empty)
 
 
 @pytest.fixture(scope="module")
@@ -95,7 +95,7 @@ def test_with_the_pod_of_every_step_killed_a_pipeline_makes_what_hands_make(
         cluster.kubectl("delete", "pod", pod, "--grace-period=0", "--force", "--wait=false")
     job = churn.assert_as_by_hand(airflow, by_hand, name, "killed")
     assert {entry["name"]: entry["tries"] for entry in job["steps"]} == dict.fromkeys(churn.STEPS[name], 2)
-    airflow.eventually(cluster.is_empty, 120)
+    airflow.eventually(cluster.is_empty)
 
 
 def test_secrets_of_the_compute_reach_scripts_and_commands(airflow: ClusterAirflow, cluster: Cluster) -> None:
@@ -128,6 +128,6 @@ def test_canceling_removes_the_pods_of_steps(airflow: ClusterAirflow, cluster: C
     invoke(airflow, "sleeping", "canceled", data=airflow.inputs("small", 7))
     airflow.eventually(lambda: running(cluster, "canceled", "sleep"))
     assert airflow.rest("POST", "/v1/endpoints/sleeping/jobs/canceled/cancel").status_code == 200
-    airflow.eventually(cluster.is_empty, 60)
+    airflow.eventually(cluster.is_empty)
     job = look(airflow, "sleeping", "canceled")
     assert (job["state"], states(job)) == ("Canceled", {"sleep": "Canceled"})
