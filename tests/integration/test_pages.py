@@ -279,7 +279,7 @@ def test_a_page_that_lacks_a_script_is_loaded_again_and_at_last_says_so(visitor:
             route.continue_()
 
     page.route("**/components/charts.js", lose)
-    visitor.go(page, "/")
+    visitor.go(page, "/endpoints/flights")
     page.get_by_role("button", name="Load it again").click()
     expect(page.locator("body")).to_contain_text("nightly-1")
     assert len(lost) == 5

@@ -69,6 +69,14 @@ class Cluster:
             pytest.skip(f"{TOOL} names no tool that can do {arguments[0]} to the cluster's node")
         subprocess.run([tool, *arguments], check=True, capture_output=True)
 
+    def clear(self) -> None:
+        """Remove our pods, and then the volume that they keep from going."""
+        self.kubectl(
+            "delete", "pods", "-l", "app.kubernetes.io/name=airflow-batch-endpoints", "--force", "--grace-period=0"
+        )
+        for kind in ("pvc", "pv"):
+            self.kubectl("delete", kind, CLAIM, "--ignore-not-found")
+
     def is_empty(self) -> bool:
         return not self.left()
 
@@ -174,16 +182,12 @@ def airflow(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Itera
         assert not cluster.left(), "no pod is left when no job runs"
     finally:
         instance.stop()
-        cluster.kubectl(
-            "delete", "pods", "-l", "app.kubernetes.io/name=airflow-batch-endpoints", "--force", "--grace-period=0"
-        )
-        cluster.kubectl("delete", "pvc,pv", CLAIM, "--wait=false", check=False)
+        cluster.clear()
 
 
 def _volume(cluster: Cluster, folder: Path) -> None:
     """Offer a folder of the node to pods, in the way that restricted pods may use."""
-    cluster.kubectl("delete", "pvc", CLAIM, "--ignore-not-found")
-    cluster.kubectl("delete", "pv", CLAIM, "--ignore-not-found")
+    cluster.clear()  # of what a run has left that was killed
     size = {"storage": "10Gi"}
     cluster.apply(
         {
