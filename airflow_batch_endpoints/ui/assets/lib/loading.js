@@ -4,12 +4,15 @@
   let isWhole = true;
   const lacks = ({ target }) => (isWhole &&= target === window);
   const say = () => {
-    const text = document.createElement("p");
-    text.textContent = "This page did not arrive as a whole. Is the network there?";
-    const button = document.createElement("button");
+    const [page, notice, text, button] = ["div", "div", "p", "button"].map((name) => document.createElement(name));
+    page.className = "page";
+    notice.className = "notice bad";
     button.textContent = "Load it again";
     button.onclick = () => location.reload();
-    document.getElementById("app").replaceChildren(text, button);
+    text.append("This page did not arrive as a whole. Is the network there? ", button);
+    notice.append(text);
+    page.append(notice);
+    document.getElementById("app").replaceChildren(page);
   };
   addEventListener("error", lacks, true);
   addEventListener("load", () => {
