@@ -6,9 +6,12 @@ import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime, timedelta
 from typing import Any
 
 CONFIDENCE = 0.95
+SITTING = timedelta(hours=1)
+"""Runs of one round that began farther apart are not compared: a campaign may go on the next day, on a machine twice as fast."""
 
 
 @dataclass(frozen=True)
@@ -44,12 +47,17 @@ def _cut(count: int) -> int:
 
 
 def paired(results: Sequence[Mapping[str, Any]], contestant: str, reference: str, figure: str) -> Median | None:
-    """Return the ratio of two contestants, each round's own; ``None`` when no round has both.
+    """Return the ratio of two contestants, each round's own; ``None`` when no round has both in one sitting.
 
     :param figure: what to divide: ``cpu``, ``wall`` or ``memory``.
     """
-    by_round: dict[int, dict[str, float]] = {}
+    by_round: dict[int, dict[str, Mapping[str, Any]]] = {}
     for result in results:
-        by_round.setdefault(result["round"], {})[result["contestant"]] = result[figure]
-    ratios = [row[contestant] / row[reference] for row in by_round.values() if contestant in row and reference in row]
+        by_round.setdefault(result["round"], {})[result["contestant"]] = result
+    pairs = [(row[contestant], row[reference]) for row in by_round.values() if {contestant, reference} <= row.keys()]
+    ratios = [own[figure] / other[figure] for own, other in pairs if abs(_began(own) - _began(other)) <= SITTING]
     return Median.of(ratios) if ratios else None
+
+
+def _began(result: Mapping[str, Any]) -> datetime:
+    return datetime.fromisoformat(result["at"])

@@ -28,12 +28,24 @@ def test_too_few_values_give_their_range() -> None:
 
 def test_ratios_are_taken_within_rounds() -> None:
     results = [
-        {"round": number, "contestant": name, "cpu": factor * speed}
+        {"round": number, "contestant": name, "at": "2026-01-01T10:00:00Z", "cpu": factor * speed}
         for number, speed in enumerate((1, 10, 100))
         for name, factor in (("a", 3), ("b", 2))
     ]
     assert paired(results, "a", "b", "cpu") == Median(1.5, 1.5, 1.5, 3)
     assert paired(results[:1], "a", "b", "cpu") is None
+
+
+def test_what_ran_another_day_is_not_compared() -> None:
+    monday, tuesday = "2026-01-05T10:00:00Z", "2026-01-06T10:00:00Z"
+    results = [
+        {"round": 1, "contestant": "a", "at": tuesday, "cpu": 3},
+        {"round": 1, "contestant": "b", "at": monday, "cpu": 9},
+        {"round": 2, "contestant": "a", "at": tuesday, "cpu": 3},
+    ]
+    assert paired(results, "a", "b", "cpu") is None
+    results.append({"round": 2, "contestant": "b", "at": tuesday, "cpu": 2})
+    assert paired(results, "a", "b", "cpu") == Median(1.5, 1.5, 1.5, 1)
 
 
 def test_cpu_of_orphans_counts(tmp_path: Path) -> None:
