@@ -9,6 +9,7 @@ from typing import Any
 
 from airflow_batch_endpoints.jobs import tasks
 from airflow_batch_endpoints.jobs.states import TERMINAL, job_state
+from airflow_batch_endpoints.storage.uris import without_query
 
 CANCELED = "canceled by "
 """How the note of a canceled run begins."""
@@ -73,7 +74,7 @@ def project(facts: RunFacts, now: datetime) -> dict[str, Any]:
         "is_settled": _is_settled(facts, state, now),
         "compute": text(", ".join(_computes(said, job))),
         "model": text(planned.get("model_uri")),
-        "input": text(job.get("input_uri") or _asked_input(facts.conf)),
+        "input": text(_shown_input(job.get("input_uri") or _asked_input(facts.conf))),
         "output": text(job.get("output_uri")),
         "request": dict(facts.conf),
         **(
@@ -97,6 +98,10 @@ def _asked_input(conf: Mapping[str, Any]) -> Any:
         [entry.get("path") for entry in named.values() if isinstance(entry, dict)] if isinstance(named, dict) else []
     )
     return conf.get("input") or next((path for path in paths if path), None)
+
+
+def _shown_input(asked: Any) -> Any:
+    return without_query(asked) if isinstance(asked, str) else asked
 
 
 def other_dag(facts: RunFacts) -> str | None:

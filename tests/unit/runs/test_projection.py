@@ -142,6 +142,7 @@ def test_any_said_makes_a_row(said: dict[tuple[str, str], list[Any]], state: str
     ("conf", "shown"),
     [
         ({"input": "file:///in"}, "file:///in"),
+        ({"input": "https://h/in.csv?sig=secret"}, "https://h/in.csv"),
         ({"inputs": {"mode": "x", "data": {"type": "uri_folder", "path": "file:///in"}}}, "file:///in"),
         ({"inputs": {"mode": {"value": 5}}}, None),
         ({"inputs": "file:///in"}, None),
